@@ -1,0 +1,1 @@
+//! Who is calling: tokens, leases, policies and login methods.

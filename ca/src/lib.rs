@@ -1,0 +1,1 @@
+//! The X.509 engine: issuers, roles, issuance, revocation and CRLs.

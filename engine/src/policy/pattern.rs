@@ -1,0 +1,1 @@
+//! Matching of policy paths: exact, prefix, and `+` segments, by Vault's order of precedence.

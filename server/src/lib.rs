@@ -1,0 +1,1 @@
+//! The appliance as a library: doors, pipeline, mounts, sys, audit, configuration and jobs.

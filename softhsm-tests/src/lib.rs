@@ -1,0 +1,1 @@
+//! End-to-end proof against real PKCS#11 modules and real clients.

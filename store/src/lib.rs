@@ -1,0 +1,1 @@
+//! Sealed storage and the certificate inventory: views, changes, barrier, seal, backends.

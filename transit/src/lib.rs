@@ -1,0 +1,1 @@
+//! Encryption as a service: named keys, their versions and ciphertexts.
