@@ -1,1 +1,37 @@
-//! Sealed storage and the certificate inventory: views, changes, barrier, seal, backends.
+//! Sealed storage and the certificate inventory.
+//!
+//! Two kinds of data share one database and one transaction:
+//!
+//! - **Sealed entries** ([`View`], [`Entry`]): small values under a path, encrypted by the [`Barrier`] and bound to their
+//!   place, so that whoever holds the database can neither read one nor move one.
+//! - **Inventory** ([`Certificates`]): indexed tables of what was issued, in clear, because certificates are public and
+//!   lists, searches, expiry and revocation must be index scans.
+//!
+//! Everything is changed by one [`Changes`] value: expected versions, puts, deletes, inventory rows. [`Store::commit`]
+//! applies it atomically and returns when it is durable; [`Store::transact`] repeats a read-compute-commit when another
+//! caller was faster. Where the bytes lie is a [`backend::Backend`]: SQLite, or memory for tests.
+//!
+//! Reading order: `store.rs`, `changes.rs`, `view.rs`, then `barrier.rs` for the keys and `backend.rs` for the disk.
+
+pub mod backend;
+mod barrier;
+mod changes;
+mod error;
+mod inventory;
+mod store;
+mod view;
+mod wiped;
+
+pub use backend::Sequence;
+pub use barrier::{
+    Barrier, BarrierPhase, BarrierState, Initialize, Initialized, KeyStatus, MAXIMUM_ENCRYPTIONS, SealChoice, SealKind,
+    SealSummary, UnsealProgress,
+};
+pub use changes::Changes;
+pub use error::{ShareFault, StoreError};
+pub use inventory::{
+    Certificate, CertificateChange, CertificateFilter, CertificateIntent, CertificatePage, CertificateState,
+    Certificates, Revocation, RevokedCertificate, SerialPage,
+};
+pub use store::{Clock, Store};
+pub use view::{Entry, Page, View};

@@ -1,0 +1,157 @@
+//! Where the bytes lie: what a database must be able to do for the store, in ciphertext only.
+//!
+//! Nothing here assumes a single node: versions and the [`Sequence`] are given by the database inside the transaction, a
+//! cache is invalidated by comparing sequences, and a lost race is a [`StoreError::Conflict`].
+//!
+//! One conformance list (`tests/conformance.rs`) runs on every implementation.
+
+mod memory;
+
+pub use memory::Memory;
+
+use crate::{
+    StoreError,
+    inventory::{Certificate, CertificateChange, CertificateFilter, CertificatePage, RevokedCertificate, SerialPage},
+    view::Page,
+};
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+/// Number of a committed change set; grows by at least one with every commit, over all nodes. The version of an entry is
+/// the sequence of the commit that wrote it, so a version never comes back, not even after delete and create.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sequence(pub u64);
+
+/// An entry as it lies in the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEntry {
+    /// The sequence of the commit that wrote it.
+    pub version: u64,
+    /// The sealed value.
+    pub value: Vec<u8>,
+    /// When it may be swept, in microseconds after the Unix epoch.
+    pub expires_at: Option<i64>,
+}
+
+/// A record of the barrier (seal, keyring, counter) as it lies in the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// The sequence of the commit that wrote it.
+    pub version: u64,
+    /// The bytes; the barrier knows how they are protected.
+    pub value: Vec<u8>,
+}
+
+/// What must be true when a batch is applied; otherwise nothing of it is and the answer is `Conflict`.
+#[derive(Debug, Clone)]
+pub enum Expectation {
+    /// No entry at this path.
+    Absent {
+        /// Path of the entry.
+        path: String,
+    },
+    /// The entry at this path has this version.
+    Version {
+        /// Path of the entry.
+        path: String,
+        /// The version read before.
+        version: u64,
+    },
+    /// The barrier's record has this version; `None` means that it does not exist.
+    Record {
+        /// Name of the record.
+        name: &'static str,
+        /// The version read before.
+        version: Option<u64>,
+    },
+}
+
+/// One step of a batch.
+#[derive(Debug, Clone)]
+pub enum Operation {
+    /// Writes an entry.
+    Put {
+        /// Path of the entry.
+        path: String,
+        /// The sealed value.
+        value: Vec<u8>,
+        /// When it may be swept, in microseconds after the Unix epoch.
+        expires_at: Option<i64>,
+    },
+    /// Removes an entry; nothing happens if there is none.
+    Delete {
+        /// Path of the entry.
+        path: String,
+    },
+    /// Removes every entry whose path starts with the prefix.
+    DeleteBelow {
+        /// A view's name.
+        prefix: String,
+    },
+    /// Writes a record of the barrier.
+    PutRecord {
+        /// Name of the record.
+        name: &'static str,
+        /// The bytes.
+        value: Vec<u8>,
+    },
+    /// Changes the certificate inventory.
+    Certificate(Box<CertificateChange>),
+}
+
+/// One change set: all expectations are checked before the first operation, operations are applied in order, all or none.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// What must be true.
+    pub expectations: Vec<Expectation>,
+    /// What to do.
+    pub operations: Vec<Operation>,
+}
+
+/// A database. Success of [`Backend::apply`] means durable.
+#[async_trait]
+pub trait Backend: Send + Sync + 'static {
+    /// Applies a batch atomically and durably.
+    async fn apply(&self, batch: Batch) -> Result<Sequence, StoreError>;
+    /// The sequence of the last commit.
+    async fn sequence(&self) -> Result<Sequence, StoreError>;
+    /// One entry.
+    async fn read(&self, path: String) -> Result<Option<StoredEntry>, StoreError>;
+    /// One record of the barrier.
+    async fn read_record(&self, name: &'static str) -> Result<Option<StoredRecord>, StoreError>;
+    /// The direct children below `prefix` (empty or ending in a slash) in byte order; deeper ones as `folder/`, once.
+    async fn list(&self, prefix: String, page: Page) -> Result<Vec<String>, StoreError>;
+    /// The paths below `prefix` in byte order, without the prefix.
+    async fn keys(&self, prefix: String, page: Page) -> Result<Vec<String>, StoreError>;
+    /// Paths below `prefix`, without it, that expired at or before the moment; the earliest first.
+    async fn expired(&self, prefix: String, before: i64, limit: usize) -> Result<Vec<String>, StoreError>;
+    /// One certificate.
+    async fn certificate(&self, mount: String, serial: Vec<u8>) -> Result<Option<Certificate>, StoreError>;
+    /// Serial numbers of the certificates issued by a mount, revoked ones too, in byte order.
+    async fn serials(&self, mount: String, page: SerialPage) -> Result<Vec<Vec<u8>>, StoreError>;
+    /// What a CRL of the issuer lists, by serial number.
+    async fn revoked(
+        &self,
+        mount: String,
+        issuer: String,
+        page: SerialPage,
+    ) -> Result<Vec<RevokedCertificate>, StoreError>;
+    /// Certificates in the order of their creation.
+    async fn search(&self, filter: CertificateFilter, page: CertificatePage) -> Result<Vec<Certificate>, StoreError>;
+    /// How many certificates pass the filter.
+    async fn count(&self, filter: CertificateFilter) -> Result<u64, StoreError>;
+}
+
+/// Microseconds after the Unix epoch, the precision of every time in the database.
+pub(crate) fn microseconds(at: Timestamp) -> i64 {
+    at.as_microsecond()
+}
+
+/// The first string that is greater than every string with this prefix (empty, or ending in a slash).
+pub(crate) fn end_of(prefix: &str) -> String {
+    match prefix.strip_suffix('/') {
+        // `0` is the character after the slash.
+        Some(folder) => format!("{folder}0"),
+        None => format!("{prefix}\u{10FFFF}"),
+    }
+}

@@ -1,0 +1,96 @@
+//! New shares for old ones, and proof by shares.
+
+use super::{
+    Barrier, LoadedSeal,
+    aead::{self, KeyBytes},
+    ceremony::Initialized,
+    keyring::Keyring,
+    seal::{self, ENCRYPTIONS, KEYRING, SEAL, SealRecord, SealedRoot},
+    shares,
+};
+use crate::{
+    ShareFault, StoreError,
+    backend::{Batch, Expectation, Operation},
+    wiped::to_json,
+};
+use std::sync::Arc;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+impl Barrier {
+    /// Whether these shares make the key they were made of: the unseal key of a Shamir seal, the recovery key otherwise.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidShare`] if they do not fit together at all, [`StoreError::Sealed`].
+    pub async fn verify_shares(&self, proof: &[Zeroizing<Vec<u8>>]) -> Result<bool, StoreError> {
+        let keyring = self.keyring()?;
+        let seal = self.seal_record()?;
+        let key = shares::combine(proof, seal.record.threshold)?;
+        is_right(&seal.record, &keyring, &key)
+    }
+
+    /// Makes a new root key and new shares; the proof is a threshold of the present ones. The old shares are worthless
+    /// afterwards.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidShare`] if the proof is wrong, [`StoreError::InvalidSealConfiguration`],
+    /// [`StoreError::Sealed`], or the failure of database or HSM.
+    pub async fn rekey(
+        &self,
+        proof: &[Zeroizing<Vec<u8>>],
+        shares: impl Into<u32>,
+        threshold: impl Into<u32>,
+    ) -> Result<Initialized, StoreError> {
+        let (shares, threshold) = shares::check(shares.into(), threshold.into())?;
+        if !self.verify_shares(proof).await? {
+            return Err(ShareFault::WrongKey.into());
+        }
+        let _alone = self.inner.ceremony.lock().await;
+        let old = self.keyring()?;
+        let seal = self.seal_record()?;
+        let mut next = Keyring::clone(&old);
+        next.root = aead::random_key()?;
+        let key = aead::random_key()?;
+        let instance = seal.record.instance.clone();
+        let root = match &seal.record.root {
+            SealedRoot::Shamir { .. } => seal::seal_root(&instance, &key, &next.root)?,
+        };
+        let record = SealRecord { instance, shares, threshold, root };
+        let split = shares::split(&key, shares, threshold)?;
+        self.write_rekeyed(&old, &seal, record, next).await?;
+        Ok(Initialized { shares: split })
+    }
+
+    /// Writes seal, keyring and counter under the new root key in one change.
+    async fn write_rekeyed(
+        &self,
+        old: &Keyring,
+        seal: &LoadedSeal,
+        record: SealRecord,
+        mut next: Keyring,
+    ) -> Result<(), StoreError> {
+        let (reserved, reserved_version) = self.read_reserved(old).await?;
+        let known = [(SEAL, seal.version), (KEYRING, old.version), (ENCRYPTIONS, reserved_version)];
+        let expect = |(name, version)| Expectation::Record { name, version: Some(version) };
+        let mut batch = Batch { expectations: known.map(expect).into(), operations: Vec::new() };
+        batch.operations.push(Operation::PutRecord { name: SEAL, value: record.to_bytes()? });
+        for (name, plaintext) in [(KEYRING, next.to_bytes()?), (ENCRYPTIONS, to_json(ENCRYPTIONS, &reserved)?)] {
+            let value = seal::seal_record(&next.root, &record.instance, name, &plaintext)?;
+            batch.operations.push(Operation::PutRecord { name, value });
+        }
+        let version = self.inner.backend.apply(batch).await?.0;
+        next.version = version;
+        *self.inner.seal.write() = Some(LoadedSeal { record: Arc::new(record), version });
+        *self.inner.keyring.write() = Some(Arc::new(next));
+        Ok(())
+    }
+}
+
+fn is_right(record: &SealRecord, keyring: &Keyring, key: &KeyBytes) -> Result<bool, StoreError> {
+    match record.root {
+        SealedRoot::Shamir { .. } => {
+            let Some(root) = record.open_with(key)? else { return Ok(false) };
+            Ok(root[..].ct_eq(&keyring.root[..]).into())
+        }
+    }
+}

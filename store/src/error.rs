@@ -1,0 +1,133 @@
+//! What can go wrong in the store, named by what is wrong.
+
+use std::path::PathBuf;
+
+/// Failure of the store. No variant ever carries a value or a key, only places and names.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The barrier is sealed: nothing can be read or written.
+    #[error("Vault is sealed")]
+    Sealed,
+    /// No seal was ever set up in this database.
+    #[error("Vault is not initialized")]
+    NotInitialized,
+    /// A seal is already set up.
+    #[error("Vault is already initialized")]
+    AlreadyInitialized,
+    /// A version was expected that is not there (any more): read again and retry.
+    #[error("changed by another request")]
+    Conflict,
+    /// The database was written by a newer release.
+    #[error("{} has schema version {found}, this release knows up to {known}: install the newer release again or restore a backup", path.display())]
+    NewerSchema {
+        /// The database.
+        path: PathBuf,
+        /// The version in the database.
+        found: i64,
+        /// The newest version this release knows.
+        known: i64,
+    },
+    /// A migration recorded in the database is not the one this release ships under that number.
+    #[error("migration {version} of {} differs from the one this release ships", path.display())]
+    ForeignSchema {
+        /// The database.
+        path: PathBuf,
+        /// Number of the migration.
+        version: i64,
+    },
+    /// Another process has the database open.
+    #[error("{} is in use by another process", path.display())]
+    Locked {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The database failed. Names the call that failed.
+    #[error("{call}: {detail}")]
+    Backend {
+        /// The call that failed.
+        call: &'static str,
+        /// What the database said.
+        detail: String,
+    },
+    /// What lies at this place was not put there by this store: damaged, moved or forged.
+    #[error("{place} is damaged")]
+    Corrupt {
+        /// Path of the entry or name of the record.
+        place: String,
+    },
+    /// The key of an entry is empty, too long or contains NUL.
+    #[error("invalid storage key")]
+    InvalidKey,
+    /// A value could not be serialised.
+    #[error("cannot serialise the value for {place}: {detail}")]
+    Encode {
+        /// Path of the entry.
+        place: String,
+        /// What the serialiser said.
+        detail: String,
+    },
+    /// The numbers of shares are impossible. The texts are Vault's.
+    #[error("invalid seal configuration: {0}")]
+    InvalidSealConfiguration(&'static str),
+    /// A share was refused.
+    #[error(transparent)]
+    InvalidShare(#[from] ShareFault),
+    /// The operation does not fit the kind of seal this database has.
+    #[error("the seal of this database is `{found}`")]
+    OtherSeal {
+        /// The kind of seal in the database.
+        found: &'static str,
+    },
+    /// The database was sealed by a key of another token.
+    #[error("sealed by a key in token `{recorded}`, but the token in use is `{found}`")]
+    OtherToken {
+        /// Label and serial number of the token that sealed the root key.
+        recorded: String,
+        /// Label and serial number of the token in use.
+        found: String,
+    },
+    /// The recorded key-encryption key is not in the token. It is never created a second time.
+    #[error(
+        "key-encryption key `{label}` (CKA_ID {id}) was not found in token `{token}`: the token was replaced, emptied or is not ready"
+    )]
+    KeyEncryptionKeyMissing {
+        /// Label of the key.
+        label: String,
+        /// Its CKA_ID in hexadecimal digits.
+        id: String,
+        /// Label of the token.
+        token: String,
+    },
+}
+
+/// Why a share, or a set of them, was refused. The texts are OpenBao's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ShareFault {
+    /// Fewer than 16 bytes.
+    #[error("invalid key: key is shorter than minimum 16 bytes")]
+    TooShort,
+    /// More than 33 bytes.
+    #[error("invalid key: key is longer than maximum 33 bytes")]
+    TooLong,
+    /// Two shares carry the same number.
+    #[error("invalid key: failed to compute combined key: duplicate part detected")]
+    Duplicate,
+    /// The shares do not fit together (different lengths, number zero, too few).
+    #[error("invalid key: failed to compute combined key: parts do not fit together")]
+    Malformed,
+    /// The shares fit together, but the key they make is not the right one.
+    #[error(
+        "unable to retrieve stored keys: invalid key: failed to decrypt keys from storage: cipher: message authentication failed"
+    )]
+    WrongKey,
+}
+
+impl StoreError {
+    pub(crate) fn backend(call: &'static str, detail: impl std::fmt::Display) -> Self {
+        Self::Backend { call, detail: detail.to_string() }
+    }
+
+    pub(crate) fn corrupt(place: impl Into<String>) -> Self {
+        Self::Corrupt { place: place.into() }
+    }
+}

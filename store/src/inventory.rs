@@ -1,0 +1,253 @@
+//! The certificate inventory: typed rows, typed changes, reads by index.
+//!
+//! A certificate goes `intent` -> `issued` -> `revoked`. The intent is durable before the HSM is asked to sign and the
+//! certificate is durable before anyone holds it, so no certificate exists that the inventory does not know.
+
+use crate::{Store, StoreError};
+use jiff::Timestamp;
+
+/// How far a certificate has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateState {
+    /// About to be signed; nobody holds it.
+    Intent,
+    /// Signed.
+    Issued,
+    /// Signed and revoked.
+    Revoked,
+}
+
+/// When and why a certificate was revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revocation {
+    /// When.
+    pub at: Timestamp,
+    /// CRLReason of RFC 5280 section 5.3.1.
+    pub reason: u8,
+}
+
+/// What is known of a certificate before it is signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateIntent {
+    /// Name of the mount that issues it.
+    pub mount: String,
+    /// The serial number, big-endian without leading zeros.
+    pub serial: Vec<u8>,
+    /// Id of the issuer.
+    pub issuer: String,
+    /// The role, or empty.
+    pub role: String,
+    /// Who asked: the token's display name or entity.
+    pub requester: String,
+    /// Common name of the subject, or empty.
+    pub common_name: String,
+    /// Subject alternative names as text; searched one by one.
+    pub names: Vec<String>,
+    /// Such as `ec-p256`.
+    pub key_type: String,
+    /// Start of validity.
+    pub not_before: Timestamp,
+    /// End of validity.
+    pub not_after: Timestamp,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+}
+
+/// A row of the inventory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// Number in the order of creation; the cursor of [`CertificatePage`].
+    pub id: u64,
+    /// What was known before it was signed.
+    pub intent: CertificateIntent,
+    /// How far it has come.
+    pub state: CertificateState,
+    /// The certificate; empty while it is an intent.
+    pub der: Vec<u8>,
+    /// Set once revoked.
+    pub revocation: Option<Revocation>,
+}
+
+/// What a CRL needs of a revoked certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevokedCertificate {
+    /// The serial number.
+    pub serial: Vec<u8>,
+    /// When and why.
+    pub revocation: Revocation,
+    /// End of validity.
+    pub not_after: Timestamp,
+}
+
+/// One change of the inventory, part of a [`crate::Changes`].
+#[derive(Debug, Clone)]
+pub enum CertificateChange {
+    /// A certificate is about to be signed. `Conflict` if the mount has used the serial number before.
+    Intent(CertificateIntent),
+    /// It was signed. `Conflict` unless it is an intent.
+    Issued {
+        /// The mount.
+        mount: String,
+        /// The serial number.
+        serial: Vec<u8>,
+        /// The certificate.
+        der: Vec<u8>,
+    },
+    /// It is revoked. `Conflict` unless it is issued and not yet revoked.
+    Revoke {
+        /// The mount.
+        mount: String,
+        /// The serial number.
+        serial: Vec<u8>,
+        /// When and why.
+        revocation: Revocation,
+    },
+    /// It will not be signed. `Conflict` unless it is an intent.
+    Abandon {
+        /// The mount.
+        mount: String,
+        /// The serial number.
+        serial: Vec<u8>,
+    },
+    /// Removes the row, whatever its state; nothing happens if there is none.
+    Delete {
+        /// The mount.
+        mount: String,
+        /// The serial number.
+        serial: Vec<u8>,
+    },
+    /// Removes every row of the mount.
+    DeleteMount {
+        /// The mount.
+        mount: String,
+    },
+}
+
+/// Which certificates; every field given must match.
+#[derive(Debug, Clone, Default)]
+pub struct CertificateFilter {
+    /// Issued by this mount.
+    pub mount: Option<String>,
+    /// By this issuer.
+    pub issuer: Option<String>,
+    /// Under this role.
+    pub role: Option<String>,
+    /// Asked for by this requester.
+    pub requester: Option<String>,
+    /// With this common name.
+    pub common_name: Option<String>,
+    /// With this among the subject alternative names.
+    pub name: Option<String>,
+    /// In this state.
+    pub state: Option<CertificateState>,
+    /// Ending at or after.
+    pub expires_from: Option<Timestamp>,
+    /// Ending before.
+    pub expires_before: Option<Timestamp>,
+    /// Asked for before.
+    pub created_before: Option<Timestamp>,
+}
+
+/// Which part of a search, in the order of creation. The default is all of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CertificatePage {
+    /// Start behind the row with this [`Certificate::id`].
+    pub after: Option<u64>,
+    /// At most so many rows.
+    pub limit: Option<usize>,
+}
+
+/// Which part of a list of serial numbers, in byte order. The default is all of it.
+#[derive(Debug, Clone, Default)]
+pub struct SerialPage {
+    /// Start behind this serial number.
+    pub after: Option<Vec<u8>>,
+    /// At most so many.
+    pub limit: Option<usize>,
+}
+
+/// Reads of the inventory. All of them are index scans.
+#[derive(Debug, Clone)]
+pub struct Certificates {
+    store: Store,
+}
+
+impl Certificates {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// One certificate.
+    ///
+    /// # Errors
+    /// [`StoreError::Sealed`] or the database's failure.
+    pub async fn by_serial(&self, mount: &str, serial: &[u8]) -> Result<Option<Certificate>, StoreError> {
+        self.store.barrier().unsealed()?;
+        self.store.backend().certificate(mount.to_owned(), serial.to_owned()).await
+    }
+
+    /// Serial numbers of what a mount issued, revoked certificates too, intents not.
+    ///
+    /// # Errors
+    /// [`StoreError::Sealed`] or the database's failure.
+    pub async fn list_serials(&self, mount: &str, page: SerialPage) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.store.barrier().unsealed()?;
+        self.store.backend().serials(mount.to_owned(), page).await
+    }
+
+    /// Revoked certificates of one issuer of a mount, by serial number: the content of its CRL.
+    ///
+    /// # Errors
+    /// [`StoreError::Sealed`] or the database's failure.
+    pub async fn revoked(
+        &self,
+        mount: &str,
+        issuer: &str,
+        page: SerialPage,
+    ) -> Result<Vec<RevokedCertificate>, StoreError> {
+        self.store.barrier().unsealed()?;
+        self.store.backend().revoked(mount.to_owned(), issuer.to_owned(), page).await
+    }
+
+    /// Certificates of a mount whose validity ends in the interval `from..before`, in the order of creation.
+    ///
+    /// # Errors
+    /// [`StoreError::Sealed`] or the database's failure.
+    pub async fn expiring(
+        &self,
+        mount: &str,
+        from: Timestamp,
+        before: Timestamp,
+        page: CertificatePage,
+    ) -> Result<Vec<Certificate>, StoreError> {
+        let filter = CertificateFilter {
+            mount: Some(mount.to_owned()),
+            expires_from: Some(from),
+            expires_before: Some(before),
+            ..CertificateFilter::default()
+        };
+        self.search(filter, page).await
+    }
+
+    /// Certificates that pass the filter, in the order of creation.
+    ///
+    /// # Errors
+    /// [`StoreError::Sealed`] or the database's failure.
+    pub async fn search(
+        &self,
+        filter: CertificateFilter,
+        page: CertificatePage,
+    ) -> Result<Vec<Certificate>, StoreError> {
+        self.store.barrier().unsealed()?;
+        self.store.backend().search(filter, page).await
+    }
+
+    /// How many certificates pass the filter.
+    ///
+    /// # Errors
+    /// [`StoreError::Sealed`] or the database's failure.
+    pub async fn count(&self, filter: CertificateFilter) -> Result<u64, StoreError> {
+        self.store.barrier().unsealed()?;
+        self.store.backend().count(filter).await
+    }
+}
