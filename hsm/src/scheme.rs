@@ -1,0 +1,229 @@
+//! The signature, padding and MAC schemes a key can be asked for.
+
+use std::fmt;
+
+use aws_lc_rs::digest;
+use serde::{Deserialize, Serialize};
+
+use crate::{HsmError, KeyAlgorithm};
+
+/// A hash function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HashAlgorithm {
+    /// SHA-1; only for formats that still demand it.
+    Sha1,
+    /// SHA-224.
+    Sha224,
+    /// SHA-256.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+    /// SHA3-256.
+    Sha3_256,
+    /// SHA3-384.
+    Sha3_384,
+    /// SHA3-512.
+    Sha3_512,
+}
+
+impl HashAlgorithm {
+    /// The digest of `message`.
+    #[must_use]
+    pub fn digest(self, message: &[u8]) -> Vec<u8> {
+        digest::digest(self.implementation(), message).as_ref().to_vec()
+    }
+
+    /// Length of a digest in bytes.
+    #[must_use]
+    pub fn digest_bytes(self) -> usize {
+        self.implementation().output_len()
+    }
+
+    pub(crate) fn implementation(self) -> &'static digest::Algorithm {
+        match self {
+            Self::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            Self::Sha224 => &digest::SHA224,
+            Self::Sha256 => &digest::SHA256,
+            Self::Sha384 => &digest::SHA384,
+            Self::Sha512 => &digest::SHA512,
+            Self::Sha3_256 => &digest::SHA3_256,
+            Self::Sha3_384 => &digest::SHA3_384,
+            Self::Sha3_512 => &digest::SHA3_512,
+        }
+    }
+}
+
+impl fmt::Display for HashAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sha1 => "SHA-1",
+            Self::Sha224 => "SHA-224",
+            Self::Sha256 => "SHA-256",
+            Self::Sha384 => "SHA-384",
+            Self::Sha512 => "SHA-512",
+            Self::Sha3_256 => "SHA3-256",
+            Self::Sha3_384 => "SHA3-384",
+            Self::Sha3_512 => "SHA3-512",
+        })
+    }
+}
+
+/// Length of the salt of an RSA-PSS signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SaltLength {
+    /// As long as the digest.
+    Digest,
+    /// Signing takes the longest that fits; verifying accepts any.
+    Auto,
+    /// This many bytes.
+    Fixed(u16),
+}
+
+/// How a signature is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignScheme {
+    /// ECDSA over the named hash; the signature is a DER `Ecdsa-Sig-Value` (RFC 3279 §2.2.3).
+    Ecdsa(HashAlgorithm),
+    /// Ed25519, pure (RFC 8032).
+    Ed25519,
+    /// RSASSA-PKCS1-v1_5 (RFC 8017 §8.2).
+    RsaPkcs1(HashAlgorithm),
+    /// RSASSA-PSS (RFC 8017 §8.1), MGF1 with the same hash.
+    RsaPss {
+        /// The hash of message and mask.
+        hash: HashAlgorithm,
+        /// The salt's length.
+        salt: SaltLength,
+    },
+}
+
+impl SignScheme {
+    /// RSA-PSS with a salt as long as the digest.
+    #[must_use]
+    pub fn rsa_pss(hash: HashAlgorithm) -> Self {
+        Self::RsaPss { hash, salt: SaltLength::Digest }
+    }
+
+    /// The hash of the message, where there is one.
+    #[must_use]
+    pub fn hash(self) -> Option<HashAlgorithm> {
+        match self {
+            Self::Ecdsa(hash) | Self::RsaPkcs1(hash) | Self::RsaPss { hash, .. } => Some(hash),
+            Self::Ed25519 => None,
+        }
+    }
+
+    /// Whether keys of `algorithm` can sign this way.
+    #[must_use]
+    pub fn fits(self, algorithm: KeyAlgorithm) -> bool {
+        match self {
+            Self::Ecdsa(_) => algorithm.field_bytes().is_some(),
+            Self::Ed25519 => algorithm == KeyAlgorithm::Ed25519,
+            Self::RsaPkcs1(_) | Self::RsaPss { .. } => algorithm.is_rsa(),
+        }
+    }
+
+    pub(crate) fn check(self, algorithm: KeyAlgorithm) -> Result<(), HsmError> {
+        if self.fits(algorithm) {
+            return Ok(());
+        }
+        Err(HsmError::invalid(format!("a key of type {algorithm} cannot sign with {self}")))
+    }
+}
+
+impl fmt::Display for SignScheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ecdsa(hash) => write!(f, "ECDSA with {hash}"),
+            Self::Ed25519 => f.write_str("Ed25519"),
+            Self::RsaPkcs1(hash) => write!(f, "RSA PKCS#1 v1.5 with {hash}"),
+            Self::RsaPss { hash, salt: SaltLength::Digest } => write!(f, "RSA-PSS with {hash}"),
+            Self::RsaPss { hash, salt } => write!(f, "RSA-PSS with {hash} (salt {salt:?})"),
+        }
+    }
+}
+
+/// What is signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignInput {
+    /// The message; it is hashed in this process, never in the token.
+    Message(Vec<u8>),
+    /// A digest the caller made with the scheme's hash.
+    Digest(Vec<u8>),
+}
+
+impl SignInput {
+    /// The digest under `hash`.
+    ///
+    /// # Errors
+    ///
+    /// [`HsmError::InvalidInput`] if a ready-made digest has the wrong length.
+    pub fn digest(&self, hash: HashAlgorithm) -> Result<Vec<u8>, HsmError> {
+        match self {
+            Self::Message(message) => Ok(hash.digest(message)),
+            Self::Digest(digest) if digest.len() == hash.digest_bytes() => Ok(digest.clone()),
+            Self::Digest(digest) => Err(HsmError::invalid(format!(
+                "a {hash} digest has {} bytes, not {}",
+                hash.digest_bytes(),
+                digest.len()
+            ))),
+        }
+    }
+
+    /// The message, for schemes that hash by themselves.
+    pub(crate) fn message(&self) -> Result<&[u8], HsmError> {
+        match self {
+            Self::Message(message) => Ok(message),
+            Self::Digest(_) => Err(HsmError::invalid("Ed25519 signs messages, not digests")),
+        }
+    }
+}
+
+/// Padding of an RSA ciphertext.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RsaPadding {
+    /// OAEP with SHA-1 and MGF1-SHA-1, empty label (RFC 8017 §7.1).
+    OaepSha1,
+    /// OAEP with SHA-256 and MGF1-SHA-256, empty label.
+    OaepSha256,
+    /// PKCS#1 v1.5 (RFC 8017 §7.2).
+    Pkcs1v15,
+}
+
+impl fmt::Display for RsaPadding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OaepSha1 => "RSA-OAEP with SHA-1",
+            Self::OaepSha256 => "RSA-OAEP with SHA-256",
+            Self::Pkcs1v15 => "RSA PKCS#1 v1.5 decryption",
+        })
+    }
+}
+
+/// How a MAC is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MacAlgorithm {
+    /// HMAC with SHA-256.
+    HmacSha256,
+    /// HMAC with SHA-384.
+    HmacSha384,
+    /// HMAC with SHA-512.
+    HmacSha512,
+}
+
+impl fmt::Display for MacAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::HmacSha256 => "HMAC-SHA-256",
+            Self::HmacSha384 => "HMAC-SHA-384",
+            Self::HmacSha512 => "HMAC-SHA-512",
+        })
+    }
+}
