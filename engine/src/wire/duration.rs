@@ -1,5 +1,6 @@
 //! Durations as clients write them: integer seconds, numeric strings, Go durations and days.
 
+use super::parse::{DURATION, OUT_OF_RANGE};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::fmt;
 
@@ -104,7 +105,7 @@ impl<'de> Deserialize<'de> for DurationSeconds {
             }
 
             fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
-                i64::try_from(value).map(DurationSeconds).map_err(|_| E::custom("duration out of range"))
+                i64::try_from(value).map(DurationSeconds).map_err(|_| E::custom(OUT_OF_RANGE))
             }
 
             fn visit_f64<E: de::Error>(self, value: f64) -> Result<Self::Value, E> {
@@ -115,12 +116,12 @@ impl<'de> Deserialize<'de> for DurationSeconds {
                 if value.is_finite() && value.abs() < 9e15 {
                     Ok(DurationSeconds(value as i64))
                 } else {
-                    Err(E::custom("duration out of range"))
+                    Err(E::custom(OUT_OF_RANGE))
                 }
             }
 
             fn visit_str<E: de::Error>(self, value: &str) -> Result<Self::Value, E> {
-                parse_duration(value).map(DurationSeconds).map_err(E::custom)
+                parse_duration(value).map(DurationSeconds).map_err(|_| E::custom(DURATION))
             }
 
             fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {

@@ -1,5 +1,6 @@
 //! Weakly typed members: flags, counts, texts, lists, key-value pairs and base64.
 
+use super::parse::{NOT_BASE64, NOT_BOOL, NOT_INT, NOT_PAIR, OUT_OF_RANGE};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::{collections::BTreeMap, fmt};
@@ -29,7 +30,7 @@ pub struct KeyValues(pub BTreeMap<String, String>);
 pub struct Base64Bytes(pub crate::secret::SecretBytes);
 
 macro_rules! scalar {
-    ($type:ident, $expecting:literal, $from_text:expr, $from_bool:expr, $from_i64:expr) => {
+    ($type:ident, $expecting:literal, $from_text:expr, $from_bool:expr, $from_i64:expr, $from_f64:expr) => {
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 struct Visitor;
@@ -53,20 +54,12 @@ macro_rules! scalar {
                     }
 
                     fn visit_u64<E: de::Error>(self, value: u64) -> Result<$type, E> {
-                        let value = i64::try_from(value).map_err(|_| E::custom("number out of range"))?;
+                        let value = i64::try_from(value).map_err(|_| E::custom(OUT_OF_RANGE))?;
                         $from_i64(value).map($type).map_err(E::custom)
                     }
 
                     fn visit_f64<E: de::Error>(self, value: f64) -> Result<$type, E> {
-                        #[expect(
-                            clippy::cast_possible_truncation,
-                            reason = "the range is checked; the fraction is cut off"
-                        )]
-                        if value.is_finite() && value.abs() < 9e15 {
-                            $from_i64(value as i64).map($type).map_err(E::custom)
-                        } else {
-                            Err(E::custom("number out of range"))
-                        }
+                        $from_f64(value).map($type).map_err(E::custom)
                     }
 
                     fn visit_unit<E: de::Error>(self) -> Result<$type, E> {
@@ -85,10 +78,11 @@ scalar!(
     |text: &str| match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" | "" => Ok(false),
-        _ => Err("expected a boolean"),
+        _ => Err(NOT_BOOL),
     },
     Ok::<bool, &str>,
-    |number: i64| Ok::<bool, &str>(number != 0)
+    |number: i64| Ok::<bool, &str>(number != 0),
+    |number: f64| whole(number).map(|number| number != 0)
 );
 
 scalar!(
@@ -96,10 +90,11 @@ scalar!(
     "an integer",
     |text: &str| {
         let text = text.trim();
-        if text.is_empty() { Ok(0) } else { text.parse::<i64>().map_err(|_| "expected an integer") }
+        if text.is_empty() { Ok(0) } else { text.parse::<i64>().map_err(|_| NOT_INT) }
     },
     |flag: bool| Ok::<i64, &str>(i64::from(flag)),
-    Ok::<i64, &str>
+    Ok::<i64, &str>,
+    whole
 );
 
 scalar!(
@@ -107,8 +102,15 @@ scalar!(
     "a string",
     |text: &str| Ok::<String, &str>(text.to_owned()),
     |flag: bool| Ok::<String, &str>(if flag { "1" } else { "0" }.to_owned()),
-    |number: i64| Ok::<String, &str>(number.to_string())
+    |number: i64| Ok::<String, &str>(number.to_string()),
+    |number: f64| Ok::<String, &str>(number.to_string())
 );
+
+/// Cuts the fraction off, as Go's weak decoding does.
+fn whole(number: f64) -> Result<i64, &'static str> {
+    #[expect(clippy::cast_possible_truncation, reason = "the range is checked; the fraction is cut off")]
+    if number.is_finite() && number.abs() < 9e15 { Ok(number as i64) } else { Err(OUT_OF_RANGE) }
+}
 
 impl<'de> Deserialize<'de> for CommaList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -164,7 +166,7 @@ impl<'de> Deserialize<'de> for KeyValues {
 
             fn visit_str<E: de::Error>(self, value: &str) -> Result<KeyValues, E> {
                 if value.trim_start().starts_with('{') {
-                    let pairs: BTreeMap<String, Text> = serde_json::from_str(value).map_err(E::custom)?;
+                    let pairs: BTreeMap<String, Text> = serde_json::from_str(value).map_err(|_| E::custom(NOT_PAIR))?;
                     return Ok(KeyValues(pairs.into_iter().map(|(key, Text(value))| (key, value)).collect()));
                 }
                 value
@@ -202,7 +204,7 @@ impl<'de> Deserialize<'de> for KeyValues {
 }
 
 fn split_pair<E: de::Error>(pair: &str) -> Result<(String, String), E> {
-    let (key, value) = pair.split_once('=').ok_or_else(|| E::custom("expected \"key=value\""))?;
+    let (key, value) = pair.split_once('=').ok_or_else(|| E::custom(NOT_PAIR))?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
@@ -218,7 +220,7 @@ impl<'de> Deserialize<'de> for Base64Bytes {
 
             fn visit_str<E: de::Error>(self, value: &str) -> Result<Base64Bytes, E> {
                 // The decoder's own error would quote a byte of the input, which may be a plaintext sent by mistake.
-                let bytes = STANDARD.decode(value).map_err(|_| E::custom("illegal base64 data"))?;
+                let bytes = STANDARD.decode(value).map_err(|_| E::custom(NOT_BASE64))?;
                 Ok(Base64Bytes(crate::secret::SecretBytes::new(bytes)))
             }
 
