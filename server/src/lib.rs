@@ -1,1 +1,23 @@
 //! The appliance as a library: doors, pipeline, mounts, sys, audit, configuration and jobs.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`core`] | the shared state, unseal and seal |
+//! | [`pipeline`](mod@pipeline) | the one function every request goes through |
+//! | [`mount`] | mount table, router, engine kinds |
+//! | [`audit`] | sinks, hash chain, checkpoints, verification |
+//! | [`http`](mod@http) | listeners, TLS, requests in, answers out |
+//! | [`metrics`] | counters for Prometheus |
+
+pub mod audit;
+pub mod core;
+mod fault;
+pub mod metrics;
+pub mod mount;
+pub mod reply;
+
+pub use core::Core;
+
+/// Version that clients are told unless the configuration says otherwise: Terraform and other clients gate features on
+/// it, so it names the Vault release whose API this is (`clients.md` §1.1-14).
+pub const API_VERSION: &str = "1.16.3+chancery";

@@ -1,0 +1,214 @@
+//! The appliance's shared state: what the pipeline and `sys/` work on.
+
+use crate::{
+    audit::{Audit, NewDevice},
+    fault::from_store,
+    metrics::Metrics,
+    mount::{LeaseBounds, Mounts, factory::Factory},
+};
+use chancery_engine::{Clock, Fault};
+use chancery_hsm::Hsm;
+use chancery_store::{BarrierPhase, Changes, Store};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
+
+/// Everything a running appliance consists of, behind the doors. One value a process; handed around as `Arc<Core>`.
+pub struct Core {
+    /// Where "now" comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Sealed entries, the barrier and the certificate inventory.
+    pub store: Store,
+    /// The HSM, where one is configured.
+    pub hsm: Option<Hsm>,
+    /// The mount table.
+    pub mounts: Arc<Mounts>,
+    /// The audit sinks.
+    pub audit: Arc<Audit>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// What the configuration says and `sys/` shows or obeys.
+    pub settings: Settings,
+    started: Timestamp,
+    open: AtomicBool,
+    cluster: OnceLock<Cluster>,
+    opening: tokio::sync::Mutex<()>,
+}
+
+/// The part of the configuration that outlives the start.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Version that `sys/seal-status` and `sys/health` tell clients (`compat.api_version`).
+    pub api_version: String,
+    /// What `sys/init` sets up when the request does not say.
+    pub seal: SealKind,
+    /// Label of the key-encryption key a `pkcs11` seal makes.
+    pub key_encryption_label: String,
+    /// Kind of storage for `sys/seal-status`: `file` or `inmem`.
+    pub storage_type: String,
+    /// `cluster_name`; made up at the first unseal where the configuration has none.
+    pub cluster_name: Option<String>,
+    /// Address clients reach us at, for `sys/leader`.
+    pub api_address: String,
+    /// System-wide lease bounds.
+    pub leases: LeaseBounds,
+    /// Whether `sys/metrics` may be read without a token.
+    pub unauthenticated_metrics: bool,
+    /// Audit sinks the configuration declares.
+    pub audit: Vec<NewDevice>,
+}
+
+/// How the barrier's root key is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SealKind {
+    /// By a key in the HSM; the appliance unseals itself.
+    Pkcs11,
+    /// By key shares people hold.
+    Shamir,
+}
+
+/// Who this installation is; made at the first unseal, stored sealed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Cluster {
+    /// `cluster_id`
+    pub id: String,
+    /// `cluster_name`
+    pub name: String,
+}
+
+/// The parts a [`Core`] is put together from.
+pub struct Parts {
+    /// See [`Core::clock`].
+    pub clock: Arc<dyn Clock>,
+    /// See [`Core::store`].
+    pub store: Store,
+    /// See [`Core::hsm`].
+    pub hsm: Option<Hsm>,
+    /// See [`Core::settings`].
+    pub settings: Settings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            api_version: crate::API_VERSION.to_owned(),
+            seal: SealKind::Pkcs11,
+            key_encryption_label: "chancery-key-encryption".to_owned(),
+            storage_type: "file".to_owned(),
+            cluster_name: None,
+            api_address: String::new(),
+            leases: LeaseBounds::default(),
+            unauthenticated_metrics: false,
+            audit: Vec::new(),
+        }
+    }
+}
+
+impl Core {
+    /// Puts the parts together. Nothing is read yet: see [`Core::opened`].
+    #[must_use]
+    pub fn assemble(parts: Parts) -> Arc<Self> {
+        let Parts { clock, store, hsm, settings } = parts;
+        let metrics = Arc::new(Metrics::default());
+        let audit = Arc::new(Audit::new(Arc::clone(&clock), store.clone(), hsm.clone(), Arc::clone(&metrics)));
+        let factory = Factory { store: store.clone(), hsm: hsm.clone(), clock: Arc::clone(&clock) };
+        let mounts = Arc::new(Mounts::new(store.clone(), settings.leases, factory));
+        Arc::new(Self {
+            started: clock.now(),
+            clock,
+            store,
+            hsm,
+            mounts,
+            audit,
+            metrics,
+            settings,
+            open: AtomicBool::new(false),
+            cluster: OnceLock::new(),
+            opening: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// Whether the barrier is open and everything behind it is loaded.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// When this process started.
+    #[must_use]
+    pub fn started(&self) -> Timestamp {
+        self.started
+    }
+
+    /// Who this installation is; `None` before the first unseal.
+    #[must_use]
+    pub fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.get()
+    }
+
+    /// Loads what the barrier hid. To be called whenever the barrier was opened; does nothing if it is loaded already.
+    ///
+    /// # Errors
+    /// [`Fault::Sealed`] if the barrier is closed; whatever loading met, and then the barrier is sealed again.
+    pub async fn opened(&self) -> Result<(), Fault> {
+        let _turn = self.opening.lock().await;
+        if self.is_open() {
+            return Ok(());
+        }
+        if self.store.barrier().state().await.phase != BarrierPhase::Unsealed {
+            return Err(Fault::Sealed);
+        }
+        if let Err(fault) = self.load().await {
+            tracing::error!(%fault, "the barrier opened but what lies behind it could not be loaded; sealing again");
+            self.close().await;
+            return Err(fault);
+        }
+        self.open.store(true, Ordering::Release);
+        tracing::info!("unsealed");
+        Ok(())
+    }
+
+    /// Forgets every secret and seals the barrier.
+    pub async fn seal(&self) {
+        let _turn = self.opening.lock().await;
+        self.close().await;
+        tracing::info!("sealed");
+    }
+
+    async fn close(&self) {
+        self.open.store(false, Ordering::Release);
+        self.audit.forget().await;
+        self.mounts.forget();
+        self.store.barrier().seal().await;
+    }
+
+    async fn load(&self) -> Result<(), Fault> {
+        self.load_cluster().await?;
+        self.mounts.load().await?;
+        self.audit.load(&self.settings.audit).await
+    }
+
+    async fn load_cluster(&self) -> Result<(), Fault> {
+        const KEY: &str = "cluster";
+        let view = self.store.view("sys/core/");
+        let cluster = match view.read(KEY).await.map_err(from_store)? {
+            Some(entry) => entry.decode::<Cluster>().map_err(from_store)?,
+            None => {
+                let id = uuid::Uuid::new_v4().to_string();
+                let short = id.get(..8).unwrap_or_default();
+                let name = self.settings.cluster_name.clone().unwrap_or_else(|| format!("vault-cluster-{short}"));
+                let cluster = Cluster { id, name };
+                let mut changes = Changes::default();
+                changes.create(&view, KEY, &cluster).map_err(from_store)?;
+                self.store.commit(changes).await.map_err(from_store)?;
+                cluster
+            }
+        };
+        // After a seal and unseal it is the same one.
+        let _known = self.cluster.set(cluster);
+        Ok(())
+    }
+}

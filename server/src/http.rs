@@ -1,0 +1,17 @@
+//! The HTTP doors: bytes in, one [`Request`](chancery_engine::Request) down the pipeline, one answer out.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `listener` | accept loops, limits of time and size, drain |
+//! | `tls` | certificates and their reload, client certificates |
+//! | `door` | which URL goes where; the pipeline behind a task of its own |
+//! | `request` | method, path, headers and body become a request |
+//! | `body` | JSON, forms and query strings become one JSON object |
+//! | `response` | the only place with status codes |
+
+pub(crate) mod body;
+pub(crate) mod door;
+pub mod listener;
+pub(crate) mod request;
+pub(crate) mod response;
+pub mod tls;

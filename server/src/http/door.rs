@@ -1,0 +1,78 @@
+//! Which URL goes where. A request of the API runs in a task of its own: a client who goes away does not cut it in
+//! half, and a handler that crashes takes nobody along.
+
+use super::{
+    body::BodyLimits,
+    request,
+    response::{HttpResponse, bare, page, render},
+};
+use crate::{
+    audit::{Audited, Exemption},
+    core::Core,
+    metrics, pipeline,
+    reply::Reply,
+};
+use chancery_engine::Fault;
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use std::{net::SocketAddr, sync::Arc};
+
+/// What every connection of one listener shares.
+pub(crate) struct Door {
+    pub(crate) core: Arc<Core>,
+    pub(crate) limits: BodyLimits,
+    /// Whether `/metrics` is served here without a token.
+    pub(crate) open_metrics: bool,
+}
+
+impl Door {
+    /// Answers one HTTP request.
+    pub(crate) async fn answer(&self, client: SocketAddr, request: Request<Incoming>) -> HttpResponse {
+        let path = request.uri().path();
+        if path.starts_with("/v1/") {
+            return self.api(client, request).await;
+        }
+        match path {
+            "/livez" => page(StatusCode::OK, "text/plain", b"ok\n".to_vec()),
+            "/readyz" => self.ready(),
+            "/metrics" if self.open_metrics => {
+                page(StatusCode::OK, "text/plain; version=0.0.4", metrics::render(&self.core).into_bytes())
+            }
+            _ => bare(StatusCode::NOT_FOUND),
+        }
+    }
+
+    async fn api(&self, client: SocketAddr, request: Request<Incoming>) -> HttpResponse {
+        let (parts, incoming) = request.into_parts();
+        let request = match request::read(parts, incoming, client, &self.limits).await {
+            Ok(request) => request,
+            Err(refusal) => return *refusal,
+        };
+        let id = request.id.clone();
+        let core = Arc::clone(&self.core);
+        let task = tokio::spawn(async move { pipeline::handle(&core, request).await });
+        render(match task.await {
+            Ok(audited) => audited,
+            Err(crash) => {
+                self.core.metrics.handler_panicked();
+                // The panic's own text may hold anything; the hook has written where it happened.
+                tracing::error!(request_id = id, panicked = crash.is_panic(), "handler crashed");
+                let fault = Fault::Internal("internal error".to_owned());
+                Audited::exempt(Reply::new(id, Err(fault)), Exemption::Crashed)
+            }
+        })
+    }
+
+    /// Ready: the barrier is open, and the HSM answers where there is one.
+    fn ready(&self) -> HttpResponse {
+        if !self.core.is_open() {
+            return page(StatusCode::SERVICE_UNAVAILABLE, "text/plain", b"sealed\n".to_vec());
+        }
+        match &self.core.hsm {
+            Some(hsm) if !hsm.status().is_ready() => {
+                page(StatusCode::SERVICE_UNAVAILABLE, "text/plain", b"hsm unavailable\n".to_vec())
+            }
+            _ => page(StatusCode::OK, "text/plain", b"ok\n".to_vec()),
+        }
+    }
+}

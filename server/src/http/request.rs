@@ -1,0 +1,205 @@
+//! From an HTTP request to a [`Request`]: method, path, headers, body. What is refused here is refused before anyone
+//! knows who asks (`vault-api.md` §4.1; the texts are the real server's).
+
+use super::{
+    body::{self, BodyLimits},
+    response::{HttpResponse, bare, render},
+};
+use crate::{
+    audit::{Audited, Exemption},
+    reply::Reply,
+};
+use chancery_engine::{Body, Fault, Request, RequestPath, SecretString, Verb, wire::parse_duration};
+use http::{HeaderMap, Method, StatusCode, header, request::Parts};
+use hyper::body::{Body as _, Incoming};
+use std::{net::SocketAddr, pin::Pin, time::Duration};
+
+/// A body may take this long to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Headers that never reach an engine or the audit log.
+const PRIVATE_HEADERS: [&str; 4] = ["x-vault-token", "authorization", "cookie", "proxy-authorization"];
+
+/// Reads one request to `/v1/…`. The error is the answer.
+pub(crate) async fn read(
+    parts: Parts,
+    incoming: Incoming,
+    client: SocketAddr,
+    limits: &BodyLimits,
+) -> Result<Request, Box<HttpResponse>> {
+    let id = uuid::Uuid::new_v4().to_string();
+    let query = parts.uri.query().unwrap_or_default();
+    let verb = verb(&parts.method, query, parts.uri.path())?;
+    let refuse = |fault: Fault| {
+        let reply = Reply::new(id.clone(), Err(fault));
+        Box::new(render(Audited::exempt(reply, Exemption::Unreadable)))
+    };
+    let path = parts.uri.path().strip_prefix("/v1/").unwrap_or_default();
+    let path = RequestPath::parse(path).map_err(|error| refuse(Fault::Caller(error.to_string())))?;
+    if matches!(verb, Verb::Write | Verb::Patch) && path.has_trailing_slash() {
+        return Err(refuse(Fault::caller("cannot write to a path ending in '/'")));
+    }
+    check_namespace(&parts.headers).map_err(refuse)?;
+    let wrap_ttl = wrap_ttl(&parts.headers).map_err(refuse)?;
+    let token = token(&parts.headers);
+    let body = match verb {
+        Verb::Write | Verb::Patch => read_body(verb, &parts.headers, incoming, limits).await.map_err(refuse)?,
+        Verb::Read | Verb::List | Verb::Scan | Verb::Delete => body::from_query(query).map_err(refuse)?,
+    };
+    let headers = engine_headers(&parts.headers);
+    Ok(Request { id, verb, path, body, token, wrap_ttl, client: Some(client), headers })
+}
+
+/// POST is PUT; GET with `list=true` is LIST. Answers 405 in the two spellings of the real server.
+fn verb(method: &Method, query: &str, path: &str) -> Result<Verb, Box<HttpResponse>> {
+    let flag = |name: &str| match body::query_value(query, name).as_deref() {
+        None | Some("" | "0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
+        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
+        Some(_) => Err(Box::new(bare(StatusCode::BAD_REQUEST))),
+    };
+    match method.as_str() {
+        "GET" => match (flag("list")?, flag("scan")?) {
+            (true, true) => Err(Box::new(bare(StatusCode::BAD_REQUEST))),
+            (true, false) => Ok(Verb::List),
+            (false, true) => Ok(Verb::Scan),
+            (false, false) => Ok(Verb::Read),
+        },
+        // Load balancers probe with HEAD; nothing else of the API answers it.
+        "HEAD" if path == "/v1/sys/health" => Ok(Verb::Read),
+        "POST" | "PUT" => Ok(Verb::Write),
+        "LIST" => Ok(Verb::List),
+        "SCAN" => Ok(Verb::Scan),
+        "PATCH" => Ok(Verb::Patch),
+        "DELETE" => Ok(Verb::Delete),
+        _ => Err(Box::new(bare(StatusCode::METHOD_NOT_ALLOWED))),
+    }
+}
+
+/// There is one namespace, the root; clients may name it in any of these ways.
+fn check_namespace(headers: &HeaderMap) -> Result<(), Fault> {
+    match text(headers, "x-vault-namespace").trim_matches('/') {
+        "" | "root" => Ok(()),
+        _ => Err(Fault::NotFound("namespace not found".to_owned())),
+    }
+}
+
+fn wrap_ttl(headers: &HeaderMap) -> Result<Option<Duration>, Fault> {
+    let value = text(headers, "x-vault-wrap-ttl");
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let refuse = |what: &str| Fault::Caller(format!("error parsing X-Vault-Wrap-TTL header: {what}"));
+    let seconds = parse_duration(value).map_err(|error| refuse(&error))?;
+    let seconds = u64::try_from(seconds).map_err(|_| refuse("requested wrap ttl cannot be negative"))?;
+    Ok((seconds > 0).then(|| Duration::from_secs(seconds)))
+}
+
+fn token(headers: &HeaderMap) -> Option<SecretString> {
+    let own = text(headers, "x-vault-token");
+    let token = if own.is_empty() {
+        let (scheme, rest) = text(headers, header::AUTHORIZATION.as_str()).split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return None;
+        }
+        rest.trim()
+    } else {
+        own
+    };
+    (!token.is_empty()).then(|| SecretString::new(token.to_owned()))
+}
+
+fn engine_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    headers
+        .iter()
+        .filter(|(name, _)| !PRIVATE_HEADERS.contains(&name.as_str()))
+        .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+        .collect()
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().trim()
+}
+
+async fn read_body(verb: Verb, headers: &HeaderMap, incoming: Incoming, limits: &BodyLimits) -> Result<Body, Fault> {
+    let content_type = text(headers, header::CONTENT_TYPE.as_str());
+    let media = content_type.split(';').next().unwrap_or_default().trim();
+    if verb == Verb::Patch && !media.eq_ignore_ascii_case("application/merge-patch+json") {
+        return Err(Fault::UnsupportedMedia(format!(
+            "PATCH requires Content-Type of application/merge-patch+json, provided {content_type}"
+        )));
+    }
+    let bytes = tokio::time::timeout(BODY_TIMEOUT, collect(incoming, limits.bytes))
+        .await
+        .map_err(|_| Fault::caller("request body did not arrive in time"))??;
+    body::parse(bytes, content_type, limits)
+}
+
+async fn collect(mut incoming: Incoming, limit: usize) -> Result<Vec<u8>, Fault> {
+    let announced = incoming.size_hint().lower();
+    if announced > u64::try_from(limit).unwrap_or(u64::MAX) {
+        return Err(Fault::TooLarge);
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
+    while let Some(frame) = std::future::poll_fn(|context| Pin::new(&mut incoming).poll_frame(context)).await {
+        let frame = frame.map_err(|_| Fault::caller("error reading request body"))?;
+        if let Ok(data) = frame.into_data() {
+            if bytes.len() + data.len() > limit {
+                return Err(Fault::TooLarge);
+            }
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn methods_become_verbs() {
+        let verb = |method: &str, query: &str| verb(&method.parse().unwrap(), query, "/v1/x").ok();
+        assert_eq!(verb("PUT", ""), Some(Verb::Write));
+        assert_eq!(verb("POST", "list=true"), Some(Verb::Write));
+        assert_eq!(verb("GET", "list=true"), Some(Verb::List));
+        assert_eq!(verb("GET", "scan=1"), Some(Verb::Scan));
+        assert_eq!(verb("LIST", ""), Some(Verb::List));
+        assert_eq!(verb("GET", "list=maybe"), None);
+        assert_eq!(verb("GET", "list=1&scan=1"), None);
+        assert_eq!(verb("FOO", ""), None);
+        assert_eq!(verb("HEAD", ""), None);
+    }
+
+    #[test]
+    fn tokens_come_in_two_headers() {
+        let exposed = |pairs: &[_]| token(&headers(pairs)).map(|token| token.expose().to_owned());
+        assert_eq!(exposed(&[("x-vault-token", "a"), ("authorization", "Bearer b")]), Some("a".to_owned()));
+        assert_eq!(exposed(&[("authorization", "bearer b")]), Some("b".to_owned()));
+        assert_eq!(exposed(&[("authorization", "Basic b")]), None);
+        assert_eq!(exposed(&[]), None);
+    }
+
+    #[test]
+    fn wrap_ttls_and_namespaces_are_checked() {
+        let ttl = |value: &'static str| wrap_ttl(&headers(&[("x-vault-wrap-ttl", value)]));
+        assert_eq!(ttl("5m").unwrap(), Some(Duration::from_secs(300)));
+        assert_eq!(ttl("0").unwrap(), None);
+        assert!(ttl("-5").is_err() && ttl("bogus").is_err());
+        assert!(check_namespace(&headers(&[("x-vault-namespace", "root/")])).is_ok());
+        assert!(check_namespace(&headers(&[("x-vault-namespace", "team")])).is_err());
+    }
+
+    #[test]
+    fn tokens_do_not_reach_the_engines() {
+        let seen = engine_headers(&headers(&[("x-vault-token", "s3cret"), ("user-agent", "x")]));
+        assert_eq!(seen, [("user-agent".to_owned(), "x".to_owned())]);
+    }
+}
