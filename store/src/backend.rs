@@ -6,12 +6,16 @@
 //! One conformance list (`tests/conformance.rs`) runs on every implementation.
 
 mod memory;
+mod sqlite;
 
 pub use memory::Memory;
+pub use sqlite::Sqlite;
 
 use crate::{
     StoreError,
-    inventory::{Certificate, CertificateChange, CertificateFilter, CertificatePage, RevokedCertificate, SerialPage},
+    inventory::{
+        Certificate, CertificateChange, CertificateFilter, CertificatePage, ExpiryPage, RevokedCertificate, SerialPage,
+    },
     view::Page,
 };
 use async_trait::async_trait;
@@ -136,6 +140,13 @@ pub trait Backend: Send + Sync + 'static {
         issuer: String,
         page: SerialPage,
     ) -> Result<Vec<RevokedCertificate>, StoreError>;
+    /// Certificates of a mount whose validity ends before the moment, in the order in which they end.
+    async fn expiring(
+        &self,
+        mount: String,
+        before: Timestamp,
+        page: ExpiryPage,
+    ) -> Result<Vec<Certificate>, StoreError>;
     /// Certificates in the order of their creation.
     async fn search(&self, filter: CertificateFilter, page: CertificatePage) -> Result<Vec<Certificate>, StoreError>;
     /// How many certificates pass the filter.

@@ -166,6 +166,15 @@ pub struct SerialPage {
     pub limit: Option<usize>,
 }
 
+/// Which part of a list in the order of expiry. The default is all of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ExpiryPage {
+    /// Start behind the row with this end of validity and this [`Certificate::id`].
+    pub after: Option<(Timestamp, u64)>,
+    /// At most so many rows.
+    pub limit: Option<usize>,
+}
+
 /// Reads of the inventory. All of them are index scans.
 #[derive(Debug, Clone)]
 pub struct Certificates {
@@ -209,24 +218,18 @@ impl Certificates {
         self.store.backend().revoked(mount.to_owned(), issuer.to_owned(), page).await
     }
 
-    /// Certificates of a mount whose validity ends in the interval `from..before`, in the order of creation.
+    /// Certificates of a mount whose validity ends before the moment, in the order in which they end.
     ///
     /// # Errors
     /// [`StoreError::Sealed`] or the database's failure.
     pub async fn expiring(
         &self,
         mount: &str,
-        from: Timestamp,
         before: Timestamp,
-        page: CertificatePage,
+        page: ExpiryPage,
     ) -> Result<Vec<Certificate>, StoreError> {
-        let filter = CertificateFilter {
-            mount: Some(mount.to_owned()),
-            expires_from: Some(from),
-            expires_before: Some(before),
-            ..CertificateFilter::default()
-        };
-        self.search(filter, page).await
+        self.store.barrier().unsealed()?;
+        self.store.backend().expiring(mount.to_owned(), before, page).await
     }
 
     /// Certificates that pass the filter, in the order of creation.

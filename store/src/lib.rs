@@ -31,7 +31,7 @@ pub use changes::Changes;
 pub use error::{ShareFault, StoreError};
 pub use inventory::{
     Certificate, CertificateChange, CertificateFilter, CertificateIntent, CertificatePage, CertificateState,
-    Certificates, Revocation, RevokedCertificate, SerialPage,
+    Certificates, ExpiryPage, Revocation, RevokedCertificate, SerialPage,
 };
 pub use store::{Clock, Store};
 pub use view::{Entry, Page, View};

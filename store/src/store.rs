@@ -2,10 +2,10 @@
 
 use crate::{
     Barrier, Certificates, Changes, Sequence, StoreError, View,
-    backend::{Backend, Memory},
+    backend::{Backend, Memory, Sqlite},
 };
 use jiff::Timestamp;
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 /// Where "now" comes from.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -30,6 +30,15 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
+    /// The store in an SQLite database, created or migrated as needed.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] if another process has it open, [`StoreError::NewerSchema`] if a newer release wrote it, or
+    /// what the system said.
+    pub async fn sqlite(path: &Path, clock: Clock) -> Result<Self, StoreError> {
+        Self::on(Arc::new(Sqlite::open(path).await?), clock).await
+    }
+
     /// An empty store in memory, gone when it is dropped.
     ///
     /// # Errors

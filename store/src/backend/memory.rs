@@ -5,11 +5,12 @@ mod inventory;
 use super::{Backend, Batch, Expectation, Operation, Sequence, StoredEntry, StoredRecord, end_of};
 use crate::{
     StoreError,
-    inventory::{Certificate, CertificateFilter, CertificatePage, RevokedCertificate, SerialPage},
+    inventory::{Certificate, CertificateFilter, CertificatePage, ExpiryPage, RevokedCertificate, SerialPage},
     view::Page,
 };
 use async_trait::async_trait;
 use inventory::Inventory;
+use jiff::Timestamp;
 use parking_lot::RwLock;
 use std::{collections::BTreeMap, ops::Bound};
 
@@ -150,6 +151,15 @@ impl Backend for Memory {
         page: SerialPage,
     ) -> Result<Vec<RevokedCertificate>, StoreError> {
         Ok(self.state.read().inventory.revoked(&mount, &issuer, &page))
+    }
+
+    async fn expiring(
+        &self,
+        mount: String,
+        before: Timestamp,
+        page: ExpiryPage,
+    ) -> Result<Vec<Certificate>, StoreError> {
+        Ok(self.state.read().inventory.expiring(&mount, before, page))
     }
 
     async fn search(&self, filter: CertificateFilter, page: CertificatePage) -> Result<Vec<Certificate>, StoreError> {

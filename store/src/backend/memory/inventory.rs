@@ -3,10 +3,11 @@
 use crate::{
     StoreError,
     inventory::{
-        Certificate, CertificateChange, CertificateFilter, CertificatePage, CertificateState, RevokedCertificate,
-        SerialPage,
+        Certificate, CertificateChange, CertificateFilter, CertificatePage, CertificateState, ExpiryPage,
+        RevokedCertificate, SerialPage,
     },
 };
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 
 type Place = (String, Vec<u8>);
@@ -121,6 +122,14 @@ impl Inventory {
             })
             .take(page.limit.unwrap_or(usize::MAX))
             .collect()
+    }
+
+    pub(super) fn expiring(&self, mount: &str, before: Timestamp, page: ExpiryPage) -> Vec<Certificate> {
+        let place = |row: &Certificate| (row.intent.not_after, row.id);
+        let of_mount = self.rows.values().filter(|row| row.intent.mount == mount && row.intent.not_after < before);
+        let mut found: Vec<_> = of_mount.filter(|row| page.after.is_none_or(|after| place(row) > after)).collect();
+        found.sort_by_key(|row| place(row));
+        found.into_iter().take(page.limit.unwrap_or(usize::MAX)).cloned().collect()
     }
 
     pub(super) fn search(&self, filter: &CertificateFilter, page: CertificatePage) -> Vec<Certificate> {

@@ -1,0 +1,220 @@
+//! The one thread that writes.
+//!
+//! It takes every change set that is waiting, applies each under a savepoint, so that a conflict undoes only its own, and
+//! commits all with one fsync. Callers are answered after the commit, never before. When the disk fails, nothing more is
+//! accepted until a restart: after a failed fsync the kernel may have dropped what it could not write and report the next
+//! fsync as a success.
+
+use super::{apply, failed, files::Files, signed, unsigned};
+use crate::{
+    StoreError,
+    backend::{Batch, Operation, Sequence},
+};
+use parking_lot::Mutex;
+use rusqlite::{Connection, ErrorCode};
+use std::thread::{self, JoinHandle};
+use tokio::sync::{mpsc, oneshot};
+
+/// Change sets that may wait; behind that callers wait to get into the queue.
+const QUEUE: usize = 4096;
+/// Most change sets in one commit.
+const GROUP: usize = 512;
+/// After about so many written pages the WAL is copied into the database.
+const PAGES_BETWEEN_CHECKPOINTS: usize = 2000;
+/// Above so many frames (64 MiB) a checkpoint waits for the readers, so that the WAL starts from its beginning again.
+const LONGEST_WAL: i64 = 16_384;
+
+type Answer = Result<Sequence, StoreError>;
+
+struct Request {
+    batch: Batch,
+    answer: oneshot::Sender<Answer>,
+}
+
+pub(super) struct Writer {
+    queue: Option<mpsc::Sender<Request>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread; it owns the connection and the lock on the files until it ends.
+    pub(super) fn start(connection: Connection, files: Files) -> Result<Self, StoreError> {
+        let (queue, requests) = mpsc::channel(QUEUE);
+        let run = move || {
+            let files = files;
+            Loop { connection, pages: 0, broken: None }.run(requests);
+            drop(files);
+        };
+        let thread = thread::Builder::new().name("store-writer".to_owned()).spawn(run);
+        let thread = thread.map_err(|error| StoreError::backend("spawn thread", error))?;
+        Ok(Self { queue: Some(queue), thread: Mutex::new(Some(thread)) })
+    }
+
+    pub(super) async fn apply(&self, batch: Batch) -> Answer {
+        let stopped = || StoreError::backend("commit", "the database is closed");
+        let (answer, answered) = oneshot::channel();
+        let queue = self.queue.as_ref().ok_or_else(stopped)?;
+        queue.send(Request { batch, answer }).await.map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    }
+
+    /// Ends the thread after what is waiting.
+    pub(super) fn stop(&mut self) {
+        self.queue.take();
+        if let Some(thread) = self.thread.lock().take() {
+            // A panic in the thread has been reported where it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Loop {
+    connection: Connection,
+    /// Pages written since the last checkpoint, roughly.
+    pages: usize,
+    /// Why nothing is accepted any more.
+    broken: Option<String>,
+}
+
+impl Loop {
+    fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        while let Some(first) = requests.blocking_recv() {
+            let mut batches = vec![first.batch];
+            let mut callers = vec![first.answer];
+            while batches.len() < GROUP
+                && let Ok(next) = requests.try_recv()
+            {
+                batches.push(next.batch);
+                callers.push(next.answer);
+            }
+            for (caller, answer) in callers.into_iter().zip(self.commit(&batches)) {
+                // A caller who has gone away does not need an answer.
+                let _ = caller.send(answer);
+            }
+            self.checkpoint_if_due();
+        }
+        let _ = self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
+    }
+
+    /// Commits the group; answers in the order of the batches.
+    fn commit(&mut self, batches: &[Batch]) -> Vec<Answer> {
+        if let Some(reason) = &self.broken {
+            return batches.iter().map(|_| Err(StoreError::backend("commit", reason))).collect();
+        }
+        match self.commit_group(batches) {
+            Ok(answers) => answers,
+            Err(error) => {
+                self.roll_back();
+                let text = error.to_string();
+                tracing::error!(error = %text, "a commit failed; nothing of it was acknowledged");
+                self.break_on(&error);
+                batches.iter().map(|_| Err(StoreError::backend("commit", &text))).collect()
+            }
+        }
+    }
+
+    fn commit_group(&mut self, batches: &[Batch]) -> rusqlite::Result<Vec<Answer>> {
+        self.execute("BEGIN IMMEDIATE")?;
+        let before = self.sequence()?;
+        let mut sequence = before;
+        let mut answers = Vec::with_capacity(batches.len());
+        for batch in batches {
+            answers.push(self.apply_alone(batch, sequence + 1)?);
+            sequence += u64::from(answers.last().is_some_and(Result::is_ok));
+        }
+        if sequence == before {
+            self.execute("ROLLBACK")?;
+            return Ok(answers);
+        }
+        let sql = "UPDATE change_sequence SET value = ?1 WHERE id = 1";
+        self.connection.prepare_cached(sql)?.execute([signed(sequence)])?;
+        self.execute("COMMIT")?;
+        self.pages += batches.iter().map(pages_of).sum::<usize>();
+        Ok(answers)
+    }
+
+    /// Applies one batch so that its failure undoes it alone. The outer error is that of the whole group.
+    fn apply_alone(&self, batch: &Batch, sequence: u64) -> rusqlite::Result<Answer> {
+        self.execute("SAVEPOINT change")?;
+        match apply::batch(&self.connection, batch, sequence) {
+            Ok(true) => {
+                self.execute("RELEASE change")?;
+                Ok(Ok(Sequence(sequence)))
+            }
+            Ok(false) => {
+                self.undo_alone()?;
+                Ok(Err(StoreError::Conflict))
+            }
+            // On some failures SQLite has already rolled back the whole transaction; then the group has failed.
+            Err(error) if self.connection.is_autocommit() || is_disk_failure(&error) => Err(error),
+            Err(error) => {
+                self.undo_alone()?;
+                Ok(Err(failed("sqlite change")(error)))
+            }
+        }
+    }
+
+    fn undo_alone(&self) -> rusqlite::Result<()> {
+        self.execute("ROLLBACK TO change")?;
+        self.execute("RELEASE change")
+    }
+
+    fn roll_back(&mut self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.execute("ROLLBACK")
+        {
+            self.broken = Some(format!("an earlier failure could not be rolled back: {error}"));
+        }
+    }
+
+    fn sequence(&self) -> rusqlite::Result<u64> {
+        let sql = "SELECT value FROM change_sequence WHERE id = 1";
+        self.connection.prepare_cached(sql)?.query_row([], |row| unsigned(0, row.get(0)?))
+    }
+
+    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute([]).map(|_| ())
+    }
+
+    fn checkpoint_if_due(&mut self) {
+        if self.broken.is_some() || self.pages < PAGES_BETWEEN_CHECKPOINTS {
+            return;
+        }
+        self.pages = 0;
+        let copied = self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)").and_then(|frames| {
+            if frames > LONGEST_WAL { self.checkpoint("PRAGMA wal_checkpoint(RESTART)") } else { Ok(frames) }
+        });
+        if let Err(error) = copied {
+            tracing::error!(error = %error, "a checkpoint failed");
+            self.break_on(&error);
+        }
+    }
+
+    /// Runs a checkpoint; how many frames the WAL has.
+    fn checkpoint(&self, sql: &str) -> rusqlite::Result<i64> {
+        self.connection.query_row(sql, [], |row| row.get(1))
+    }
+
+    fn break_on(&mut self, error: &rusqlite::Error) {
+        if is_disk_failure(error) {
+            self.broken = Some(format!("the disk failed earlier ({error}); restart after checking it"));
+        }
+    }
+}
+
+fn is_disk_failure(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    )
+}
+
+/// About how many pages a batch writes: the leaf of table and indexes for each operation, and the values.
+fn pages_of(batch: &Batch) -> usize {
+    let pages = |operation: &Operation| match operation {
+        Operation::Put { value, .. } | Operation::PutRecord { value, .. } => 2 + value.len() / 4096,
+        Operation::Certificate(_) => 10,
+        Operation::Delete { .. } | Operation::DeleteBelow { .. } => 2,
+    };
+    1 + batch.operations.iter().map(pages).sum::<usize>()
+}

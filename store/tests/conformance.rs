@@ -1,0 +1,65 @@
+//! One list of what every backend must do, run on memory and on SQLite.
+
+mod common;
+
+#[path = "conformance/certificates.rs"]
+mod certificates;
+#[path = "conformance/entries.rs"]
+mod entries;
+
+use common::Place;
+
+/// Runs the list on one backend after another; a case gets a fresh, unsealed store.
+macro_rules! conformance {
+    ($($module:ident: $($case:ident),+ $(,)?);+ $(;)?) => {
+        mod on_memory {
+            $($(
+                #[tokio::test]
+                async fn $case() {
+                    super::$module::$case(super::Place::memory().open().await).await;
+                }
+            )+)+
+        }
+        mod on_sqlite {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    let place = super::Place::sqlite();
+                    super::$module::$case(place.open().await).await;
+                }
+            )+)+
+        }
+    };
+}
+
+conformance! {
+    entries:
+        an_entry_is_read_back_with_version_and_expiry,
+        versions_grow_and_never_come_back,
+        a_change_set_is_applied_whole_or_not_at_all,
+        expectations_see_the_state_before_the_change_set,
+        create_conflicts_with_what_exists,
+        replace_conflicts_with_another_version,
+        operations_apply_in_order,
+        lists_direct_children_in_byte_order,
+        lists_in_pages_across_folders,
+        keys_are_full_depth_and_paged,
+        views_nest_and_do_not_leak_into_their_neighbours,
+        delete_view_removes_everything_below_and_nothing_beside,
+        expired_entries_come_earliest_first,
+        rewriting_without_expiry_removes_it,
+        parallel_increments_lose_none,
+        parallel_creates_let_exactly_one_win,
+        the_sequence_grows_with_every_commit_and_not_with_a_conflict;
+    certificates:
+        a_certificate_goes_from_intent_over_issued_to_revoked,
+        a_serial_number_is_used_once_per_mount,
+        state_changes_out_of_order_conflict_and_change_nothing,
+        lists_serials_without_intents_in_pages,
+        revoked_lists_one_issuer_in_pages,
+        expiring_comes_in_order_of_the_end_in_pages,
+        search_finds_by_every_field,
+        search_pages_in_order_of_creation,
+        deleting_a_mount_leaves_the_others,
+        certificates_and_entries_change_together_or_not_at_all;
+}
