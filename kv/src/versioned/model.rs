@@ -96,9 +96,8 @@ impl Metadata {
     /// Adds the next version and returns the numbers of those that are pushed out.
     pub(super) fn add_version(&mut self, config: &Config, now: Timestamp) -> Vec<u64> {
         self.current_version += 1;
-        let deletion_time = self
-            .lifetime(config)
-            .and_then(|seconds| now.checked_add(SignedDuration::from_secs(seconds)).ok());
+        let deletion_time =
+            self.lifetime(config).and_then(|seconds| now.checked_add(SignedDuration::from_secs(seconds)).ok());
         self.versions.insert(self.current_version, Version { created_time: now, deletion_time, destroyed: false });
         self.updated_time = now;
         let kept = [self.max_versions, config.max_versions]

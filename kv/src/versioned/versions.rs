@@ -54,11 +54,7 @@ pub(super) async fn destroy(engine: Arc<Versioned>, call: Call) -> Result<Respon
 }
 
 /// Changes the metadata in one transaction; a secret that is not there is left so, without complaint.
-async fn change(
-    engine: &Versioned,
-    path: &str,
-    edit: impl Fn(&mut Metadata, &mut Changes),
-) -> Result<Response, Fault> {
+async fn change(engine: &Versioned, path: &str, edit: impl Fn(&mut Metadata, &mut Changes)) -> Result<Response, Fault> {
     let edit = &edit;
     engine
         .store
