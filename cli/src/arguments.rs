@@ -1,0 +1,82 @@
+//! The command tree. Each command's own flags live beside its code in [`commands`](crate::commands).
+
+use crate::{
+    commands::{audit, auth, data, kv, lease, login, operator, policy, secrets, shell, token},
+    output::OutputFlags,
+    remote::ConnectionFlags,
+};
+use clap::{Parser, Subcommand};
+
+/// Keys in an HSM, their use over HTTPS.
+#[derive(Debug, Parser)]
+#[command(
+    name = "chancery",
+    version,
+    max_term_width = 110,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "Exit codes: 0 done, 1 wrong usage or a failure on this side, 2 a failure the server reported."
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) connection: ConnectionFlags,
+    #[command(flatten)]
+    pub(crate) output: OutputFlags,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print whether the server is initialized and unsealed (exit code 0 unsealed, 2 sealed, 1 no answer)
+    Status,
+    /// Log in and keep the token in the token file
+    Login(login::LoginFlags),
+    /// Initialize, unseal, seal and rekey
+    #[command(subcommand)]
+    Operator(operator::OperatorCommand),
+    /// Manage secrets engines
+    #[command(subcommand)]
+    Secrets(secrets::SecretsCommand),
+    /// Manage login methods
+    #[command(subcommand)]
+    Auth(auth::AuthCommand),
+    /// Manage policies
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Manage tokens
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Manage leases
+    #[command(subcommand)]
+    Lease(lease::LeaseCommand),
+    /// Manage audit sinks, verify audit files
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Read a path
+    Read(data::ReadFlags),
+    /// Write to a path
+    Write(data::WriteFlags),
+    /// List the names below a path
+    List(data::PathFlags),
+    /// Delete what is at a path
+    Delete(data::DeleteFlags),
+    /// Change some members of what is at a path
+    Patch(data::WriteFlags),
+    /// Open a wrapping token
+    Unwrap(data::UnwrapFlags),
+    /// Key-value secrets, either version
+    #[command(subcommand)]
+    Kv(kv::KvCommand),
+    /// Show the API's own help for a path
+    PathHelp(data::PathFlags),
+    /// Print what this command line would use
+    #[command(subcommand)]
+    Print(shell::PrintCommand),
+    /// Print the version
+    Version,
+    /// Print shell completions
+    Completions(shell::CompletionFlags),
+    /// Write the manual pages into a directory
+    Man(shell::ManFlags),
+}

@@ -1,0 +1,65 @@
+//! One file per noun. A command is a clap struct beside the function that runs it.
+//!
+//! To add one: its variant in [`Command`], its file here, its line in [`run`], its section in `docs/cli.md`.
+
+pub(crate) mod audit;
+pub(crate) mod auth;
+pub(crate) mod data;
+pub(crate) mod kv;
+pub(crate) mod lease;
+pub(crate) mod login;
+mod mount;
+pub(crate) mod operator;
+pub(crate) mod policy;
+pub(crate) mod secrets;
+pub(crate) mod shell;
+pub(crate) mod status;
+pub(crate) mod token;
+
+use crate::{
+    arguments::{Arguments, Command},
+    failure::{Failure, Result},
+    output::Output,
+    remote::{Remote, connection},
+};
+use std::process::ExitCode;
+
+/// Runs a command to its exit code.
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let output = Output::new(&arguments.output)?;
+    let output = &output;
+    match &arguments.command {
+        Command::Policy(policy::PolicyCommand::Fmt(flags)) => policy::format(flags, output)?,
+        Command::Print(command) => shell::print(command)?,
+        Command::Version => shell::version()?,
+        Command::Completions(flags) => shell::completions(flags)?,
+        Command::Man(flags) => shell::manual(flags, output)?,
+        remote => return over_http(remote, &arguments.connection, output),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn over_http(command: &Command, flags: &connection::ConnectionFlags, output: &Output) -> Result<ExitCode> {
+    let remote = Remote::new(flags)?;
+    match command {
+        Command::Status => return status::run(&remote, output),
+        Command::Login(flags) => login::run(remote, flags, output)?,
+        Command::Operator(command) => operator::run(&remote, command, output)?,
+        Command::Secrets(command) => secrets::run(&remote, command, output)?,
+        Command::Auth(command) => auth::run(&remote, command, output)?,
+        Command::Policy(command) => policy::run(&remote, command, output)?,
+        Command::Token(command) => token::run(&remote, command, output)?,
+        Command::Lease(command) => lease::run(&remote, command, output)?,
+        Command::Audit(command) => audit::run(&remote, command, output)?,
+        Command::Read(flags) => data::read(&remote, flags, output)?,
+        Command::Write(flags) => data::write(&remote, flags, output)?,
+        Command::List(flags) => data::list(&remote, flags, output)?,
+        Command::Delete(flags) => data::delete(&remote, flags, output)?,
+        Command::Patch(flags) => data::patch(&remote, flags, output)?,
+        Command::Unwrap(flags) => data::unwrap(remote, flags, output)?,
+        Command::Kv(command) => kv::run(&remote, command, output)?,
+        Command::PathHelp(flags) => data::path_help(&remote, flags, output)?,
+        local => return Err(Failure::local(format!("this command does not speak HTTP: {local:?}"))),
+    }
+    Ok(ExitCode::SUCCESS)
+}
