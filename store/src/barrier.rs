@@ -33,6 +33,7 @@ use crate::{
     backend::{Backend, StoredEntry},
 };
 use ceremony::Attempt;
+use chancery_hsm::Hsm;
 use keyring::Keyring;
 use parking_lot::{Mutex, RwLock};
 use seal::{KEYRING, SEAL, SealRecord};
@@ -51,6 +52,8 @@ struct Inner {
     seal: RwLock<Option<LoadedSeal>>,
     keyring: RwLock<Option<Arc<Keyring>>>,
     attempt: Mutex<Option<Attempt>>,
+    /// What unsealed the barrier, where that was an HSM.
+    hsm: Mutex<Option<Hsm>>,
     /// One change of seal or keyring at a time in this process; other nodes are met by the versions of the records.
     ceremony: tokio::sync::Mutex<()>,
 }
@@ -111,6 +114,7 @@ impl Barrier {
             seal: RwLock::default(),
             keyring: RwLock::default(),
             attempt: Mutex::default(),
+            hsm: Mutex::default(),
             ceremony: tokio::sync::Mutex::default(),
         };
         let barrier = Self { inner: Arc::new(inner) };

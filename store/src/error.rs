@@ -1,5 +1,6 @@
 //! What can go wrong in the store, named by what is wrong.
 
+use chancery_hsm::HsmError;
 use std::path::PathBuf;
 
 /// Failure of the store. No variant ever carries a value or a key, only places and names.
@@ -78,26 +79,31 @@ pub enum StoreError {
         /// The kind of seal in the database.
         found: &'static str,
     },
-    /// The database was sealed by a key of another token.
-    #[error("sealed by a key in token `{recorded}`, but the token in use is `{found}`")]
+    /// The root key was sealed in another token.
+    #[error("the root key was sealed in token {recorded}, but the token in use is {found}")]
     OtherToken {
-        /// Label and serial number of the token that sealed the root key.
+        /// The token that sealed the root key.
         recorded: String,
-        /// Label and serial number of the token in use.
+        /// The token in use.
         found: String,
     },
-    /// The recorded key-encryption key is not in the token. It is never created a second time.
+    /// The recorded key-encryption key is not in the token. It is never made a second time.
     #[error(
-        "key-encryption key `{label}` (CKA_ID {id}) was not found in token `{token}`: the token was replaced, emptied or is not ready"
+        "key-encryption key `{label}` is not in the token ({detail}); the token was emptied or replaced, or its storage \
+         is missing. No other key opens this database"
     )]
     KeyEncryptionKeyMissing {
         /// Label of the key.
         label: String,
-        /// Its CKA_ID in hexadecimal digits.
-        id: String,
-        /// Label of the token.
-        token: String,
+        /// What the HSM said: names the key.
+        detail: String,
     },
+    /// The operation needs the HSM that unsealed the barrier, and none did.
+    #[error("no HSM has unsealed the barrier")]
+    NoHsm,
+    /// The HSM failed.
+    #[error(transparent)]
+    Hsm(#[from] HsmError),
 }
 
 /// Why a share, or a set of them, was refused. The texts are OpenBao's.

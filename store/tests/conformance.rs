@@ -1,5 +1,6 @@
 //! One list of what every backend must do, run on memory and on SQLite.
 
+#[path = "common/place.rs"]
 mod common;
 
 #[path = "conformance/certificates.rs"]
@@ -7,6 +8,7 @@ mod certificates;
 #[path = "conformance/entries.rs"]
 mod entries;
 
+use chancery_store::{BarrierPhase, Changes, StoreError};
 use common::Place;
 
 /// Runs the list on one backend after another; a case gets a fresh, unsealed store.
@@ -16,7 +18,7 @@ macro_rules! conformance {
             $($(
                 #[tokio::test]
                 async fn $case() {
-                    super::$module::$case(super::Place::memory().open().await).await;
+                    super::$module::$case(super::Place::default().open().await).await;
                 }
             )+)+
         }
@@ -62,4 +64,24 @@ conformance! {
         search_pages_in_order_of_creation,
         deleting_a_mount_leaves_the_others,
         certificates_and_entries_change_together_or_not_at_all;
+}
+
+/// What was acknowledged is there after a restart, and sealed until the shares come.
+#[tokio::test]
+async fn on_sqlite_what_was_committed_is_there_after_a_restart() {
+    let place = Place::sqlite();
+    let (store, shares) = place.initialized(3, 2).await;
+    let mut changes = Changes::default();
+    changes.put(&store.view("v"), "a", "kept").unwrap();
+    let sequence = store.commit(changes).await.unwrap();
+    drop(store);
+
+    let store = place.sealed().await;
+    assert_eq!(store.barrier().state().await.phase, BarrierPhase::Sealed);
+    assert!(matches!(store.view("v").read("a").await, Err(StoreError::Sealed)));
+    drop(store);
+
+    let store = place.reopen(&shares[1..]).await;
+    let entry = store.view("v").read("a").await.unwrap().unwrap();
+    assert_eq!((entry.decode::<String>().unwrap().as_str(), entry.version), ("kept", sequence.0));
 }

@@ -183,3 +183,35 @@ impl Backend for Sqlite {
         self.readers.run(move |connection| certificates::count(connection, &filter)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{OLDEST_SQLITE, connect, prepare_writer, schema};
+    use rusqlite::Connection;
+
+    pub(super) fn migrated(folder: &tempfile::TempDir) -> Connection {
+        let path = folder.path().join("test.db");
+        std::fs::write(&path, "").unwrap();
+        let mut connection = connect(&path).unwrap();
+        prepare_writer(&connection).unwrap();
+        schema::migrate(&mut connection).unwrap();
+        connection
+    }
+
+    #[test]
+    fn the_writer_waits_for_the_disk_and_maps_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = migrated(&folder);
+        let pragma = |name: &str| -> String {
+            connection
+                .query_row(&format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}"), [], |row| row.get(0))
+                .unwrap()
+        };
+        assert_eq!(pragma("journal_mode"), "wal");
+        assert_eq!(pragma("synchronous"), "2", "FULL");
+        assert_eq!(pragma("foreign_keys"), "1");
+        let mmap = connection.query_row("PRAGMA mmap_size", [], |row| row.get::<_, i64>(0));
+        assert!(mmap.is_err() || mmap == Ok(0));
+        assert!(rusqlite::version_number() >= OLDEST_SQLITE);
+    }
+}

@@ -5,7 +5,7 @@ use super::{
     budget::Reserved,
     keyring::Keyring,
     rotation::MAXIMUM_ENCRYPTIONS,
-    seal::{self, ENCRYPTIONS, KEYRING, SEAL, SealKind, SealRecord},
+    seal::{self, ENCRYPTIONS, KEY_ENCRYPTION_KEY, KEYRING, KeyEncryptionKeys, SEAL, SealKind, SealRecord},
     shares,
 };
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     backend::{Batch, Expectation, Operation},
     wiped::to_json,
 };
+use chancery_hsm::{Hsm, envelope::EnvelopeKeys};
 use std::sync::Arc;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -33,6 +34,17 @@ pub enum SealChoice {
         shares: u32,
         /// How many of them unseal.
         threshold: u32,
+    },
+    /// A key-encryption key in the HSM, made now unless one is recorded.
+    Pkcs11 {
+        /// The HSM.
+        hsm: Hsm,
+        /// Label of the key, such as `chancery/kek/main`.
+        key_label: String,
+        /// How many recovery shares.
+        recovery_shares: u32,
+        /// How many of them authorise rekeying and new root tokens.
+        recovery_threshold: u32,
     },
 }
 
@@ -90,19 +102,43 @@ impl Barrier {
         if self.inner.seal.read().is_some() {
             return Err(StoreError::AlreadyInitialized);
         }
-        let keyring = Keyring::first((self.inner.clock)(), MAXIMUM_ENCRYPTIONS)?;
+        let mut keyring = Keyring::first((self.inner.clock)(), MAXIMUM_ENCRYPTIONS)?;
         let instance = Uuid::new_v4().to_string();
-        let (record, shares) = match request.seal {
+        let key = aead::random_key()?;
+        let (shares, threshold, root) = match request.seal {
             SealChoice::Shamir { shares, threshold } => {
                 let (shares, threshold) = shares::check(shares, threshold)?;
-                let unseal_key = aead::random_key()?;
-                let root = seal::seal_root(&instance, &unseal_key, &keyring.root)?;
-                let split = shares::split(&unseal_key, shares, threshold)?;
-                (SealRecord { instance, shares, threshold, root }, split)
+                (shares, threshold, seal::seal_root(&instance, &key, &keyring.root)?)
+            }
+            SealChoice::Pkcs11 { hsm, key_label, recovery_shares, recovery_threshold } => {
+                let (shares, threshold) = shares::check(recovery_shares, recovery_threshold)?;
+                let keys = self.key_encryption_keys(&hsm, key_label).await?;
+                keyring.recovery = Some(seal::recovery_tag(&key)?);
+                let root = seal::seal_root_in(&hsm, &instance, &keys, &keyring.root).await?;
+                *self.inner.hsm.lock() = Some(hsm);
+                (shares, threshold, root)
             }
         };
-        self.write_first(record, keyring).await?;
-        Ok(Initialized { shares })
+        let split = shares::split(&key, shares, threshold)?;
+        self.write_first(SealRecord { instance, shares, threshold, root }, keyring).await?;
+        Ok(Initialized { shares: split })
+    }
+
+    /// The recorded key-encryption key; only where none is recorded is one made. A recorded key that the token does not
+    /// find is an error of the sealing that follows, never a reason to make another.
+    async fn key_encryption_keys(&self, hsm: &Hsm, label: String) -> Result<KeyEncryptionKeys, StoreError> {
+        if let Some(stored) = self.inner.backend.read_record(KEY_ENCRYPTION_KEY).await? {
+            return serde_json::from_slice(&stored.value).map_err(|_| StoreError::corrupt(KEY_ENCRYPTION_KEY));
+        }
+        let keys = EnvelopeKeys::generate(hsm, &label).await?;
+        let record = KeyEncryptionKeys { label, keys };
+        let value = to_json(KEY_ENCRYPTION_KEY, &record)?.to_vec();
+        let batch = Batch {
+            expectations: vec![Expectation::Record { name: KEY_ENCRYPTION_KEY, version: None }],
+            operations: vec![Operation::PutRecord { name: KEY_ENCRYPTION_KEY, value }],
+        };
+        self.inner.backend.apply(batch).await?;
+        Ok(record)
     }
 
     /// Writes seal, keyring and counter where there were none, and opens the barrier.
@@ -137,9 +173,8 @@ impl Barrier {
         let _alone = self.inner.ceremony.lock().await;
         self.load_seal().await?;
         let seal = self.seal_record()?;
-        let kind = seal.record.kind();
-        if kind != SealKind::Shamir {
-            return Err(StoreError::OtherSeal { found: kind.as_str() });
+        if seal.record.kind() != SealKind::Shamir {
+            return Err(seal.record.other_seal());
         }
         if self.unsealed().is_err() {
             shares::check_length(share)?;
@@ -167,7 +202,24 @@ impl Barrier {
         slot.take().map(|attempt| attempt.shares)
     }
 
-    pub(super) async fn open_with_root(&self, root: aead::KeyBytes) -> Result<(), StoreError> {
+    /// Unseals with the key-encryption key in the HSM.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherToken`] if the database was sealed in another token, [`StoreError::KeyEncryptionKeyMissing`],
+    /// [`StoreError::OtherSeal`], [`StoreError::NotInitialized`], or the failure of database or HSM.
+    pub async fn unseal_with_hsm(&self, hsm: &Hsm) -> Result<(), StoreError> {
+        let _alone = self.inner.ceremony.lock().await;
+        self.load_seal().await?;
+        let seal = self.seal_record()?;
+        if self.unsealed().is_ok() {
+            return Ok(());
+        }
+        self.open_with_root(seal.record.open_in(hsm).await?).await?;
+        *self.inner.hsm.lock() = Some(hsm.clone());
+        Ok(())
+    }
+
+    async fn open_with_root(&self, root: aead::KeyBytes) -> Result<(), StoreError> {
         let keyring = self.read_keyring(root).await?;
         *self.inner.keyring.write() = Some(Arc::new(keyring));
         Ok(())
@@ -182,6 +234,7 @@ impl Barrier {
     pub async fn seal(&self) {
         let _alone = self.inner.ceremony.lock().await;
         self.inner.keyring.write().take();
+        self.inner.hsm.lock().take();
         self.reset_unseal();
     }
 }

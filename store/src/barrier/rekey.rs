@@ -5,7 +5,7 @@ use super::{
     aead::{self, KeyBytes},
     ceremony::Initialized,
     keyring::Keyring,
-    seal::{self, ENCRYPTIONS, KEYRING, SEAL, SealRecord, SealedRoot},
+    seal::{self, ENCRYPTIONS, KEYRING, KeyEncryptionKeys, SEAL, SealRecord, SealedRoot},
     shares,
 };
 use crate::{
@@ -42,18 +42,25 @@ impl Barrier {
         threshold: impl Into<u32>,
     ) -> Result<Initialized, StoreError> {
         let (shares, threshold) = shares::check(shares.into(), threshold.into())?;
-        if !self.verify_shares(proof).await? {
-            return Err(ShareFault::WrongKey.into());
-        }
         let _alone = self.inner.ceremony.lock().await;
         let old = self.keyring()?;
         let seal = self.seal_record()?;
+        let proven = shares::combine(proof, seal.record.threshold)?;
+        if !is_right(&seal.record, &old, &proven)? {
+            return Err(ShareFault::WrongKey.into());
+        }
         let mut next = Keyring::clone(&old);
         next.root = aead::random_key()?;
         let key = aead::random_key()?;
         let instance = seal.record.instance.clone();
         let root = match &seal.record.root {
             SealedRoot::Shamir { .. } => seal::seal_root(&instance, &key, &next.root)?,
+            SealedRoot::Pkcs11 { label, envelope } => {
+                next.recovery = Some(seal::recovery_tag(&key)?);
+                let hsm = self.inner.hsm.lock().clone().ok_or(StoreError::NoHsm)?;
+                let keys = KeyEncryptionKeys { label: label.clone(), keys: envelope.keys().clone() };
+                seal::seal_root_in(&hsm, &instance, &keys, &next.root).await?
+            }
         };
         let record = SealRecord { instance, shares, threshold, root };
         let split = shares::split(&key, shares, threshold)?;
@@ -92,5 +99,6 @@ fn is_right(record: &SealRecord, keyring: &Keyring, key: &KeyBytes) -> Result<bo
             let Some(root) = record.open_with(key)? else { return Ok(false) };
             Ok(root[..].ct_eq(&keyring.root[..]).into())
         }
+        SealedRoot::Pkcs11 { .. } => seal::is_recovery_key(keyring, key),
     }
 }

@@ -7,6 +7,10 @@ use super::{
 use crate::{StoreError, wiped::to_json};
 use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chancery_hsm::{
+    Hsm, HsmError,
+    envelope::{self, Envelope, EnvelopeKeys},
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use subtle::ConstantTimeEq;
@@ -16,6 +20,7 @@ use zeroize::Zeroizing;
 pub(super) const SEAL: &str = "seal";
 pub(super) const KEYRING: &str = "keyring";
 pub(super) const ENCRYPTIONS: &str = "encryptions";
+pub(super) const KEY_ENCRYPTION_KEY: &str = "key-encryption-key";
 
 /// What protects the root key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,18 +62,28 @@ pub(super) struct SealRecord {
     pub(super) root: SealedRoot,
 }
 
+/// The record of the key-encryption key: written as soon as the key exists, so that it is never made twice.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct KeyEncryptionKeys {
+    pub(super) label: String,
+    pub(super) keys: EnvelopeKeys,
+}
+
 /// The root key under the seal's key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(super) enum SealedRoot {
     /// AES-256-GCM under the key that the shares make; base64.
     Shamir { sealed: String },
+    /// An envelope sealed by the key-encryption key in the HSM.
+    Pkcs11 { label: String, envelope: Envelope },
 }
 
 impl SealRecord {
     pub(super) fn kind(&self) -> SealKind {
         match self.root {
             SealedRoot::Shamir { .. } => SealKind::Shamir,
+            SealedRoot::Pkcs11 { .. } => SealKind::Pkcs11,
         }
     }
 
@@ -82,11 +97,37 @@ impl SealRecord {
 
     /// The root key, if this is the key the shares were made of.
     pub(super) fn open_with(&self, unseal_key: &KeyBytes) -> Result<Option<KeyBytes>, StoreError> {
-        let SealedRoot::Shamir { sealed } = &self.root;
+        let SealedRoot::Shamir { sealed } = &self.root else { return Err(self.other_seal()) };
         let sealed = STANDARD.decode(sealed).map_err(|_| StoreError::corrupt(SEAL))?;
         let cipher = aead::cipher(unseal_key)?;
         let Some(root) = aead::open(&cipher, &root_context(&self.instance), &sealed) else { return Ok(None) };
         root_from(&root).map(Some)
+    }
+
+    /// The root key, opened by the key-encryption key in the HSM.
+    pub(super) async fn open_in(&self, hsm: &Hsm) -> Result<KeyBytes, StoreError> {
+        let SealedRoot::Pkcs11 { label, envelope } = &self.root else { return Err(self.other_seal()) };
+        let opened = envelope::open(hsm, envelope, &root_context(&self.instance)).await;
+        let root = opened.map_err(|error| match error {
+            HsmError::BadData | HsmError::AlteredSecret => StoreError::corrupt(SEAL),
+            error => key_encryption_failure(label, error),
+        })?;
+        root_from(&root)
+    }
+
+    pub(super) fn other_seal(&self) -> StoreError {
+        StoreError::OtherSeal { found: self.kind().as_str() }
+    }
+}
+
+/// Says which key is missing, or in which token it is.
+pub(super) fn key_encryption_failure(label: &str, error: HsmError) -> StoreError {
+    match error {
+        HsmError::KeyNotFound { .. } => {
+            StoreError::KeyEncryptionKeyMissing { label: label.to_owned(), detail: error.to_string() }
+        }
+        HsmError::WrongToken { expected, found } => StoreError::OtherToken { recorded: expected, found },
+        error => StoreError::Hsm(error),
     }
 }
 
@@ -97,7 +138,20 @@ pub(super) fn seal_root(instance: &str, unseal_key: &KeyBytes, root: &KeyBytes) 
     Ok(SealedRoot::Shamir { sealed: STANDARD.encode(sealed) })
 }
 
-pub(super) fn root_from(bytes: &[u8]) -> Result<KeyBytes, StoreError> {
+/// Seals a root key under the key-encryption key in the HSM.
+pub(super) async fn seal_root_in(
+    hsm: &Hsm,
+    instance: &str,
+    keys: &KeyEncryptionKeys,
+    root: &KeyBytes,
+) -> Result<SealedRoot, StoreError> {
+    let KeyEncryptionKeys { label, keys } = keys;
+    let sealed = envelope::seal(hsm, keys, &root_context(instance), &root[..]).await;
+    let envelope = sealed.map_err(|error| key_encryption_failure(label, error))?;
+    Ok(SealedRoot::Pkcs11 { label: label.clone(), envelope })
+}
+
+fn root_from(bytes: &[u8]) -> Result<KeyBytes, StoreError> {
     let mut root = Zeroizing::new([0; aead::KEY_BYTES]);
     if bytes.len() != aead::KEY_BYTES {
         return Err(StoreError::corrupt(SEAL));
@@ -107,7 +161,7 @@ pub(super) fn root_from(bytes: &[u8]) -> Result<KeyBytes, StoreError> {
 }
 
 /// What the sealed root key is bound to.
-pub(super) fn root_context(instance: &str) -> Vec<u8> {
+fn root_context(instance: &str) -> Vec<u8> {
     format!("chancery barrier v1 root-key {instance}").into_bytes()
 }
 

@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use std::{path::PathBuf, sync::Arc};
 use zeroize::Zeroizing;
 
-/// Where a store lies; it can be opened again.
+/// Where a store lies: by default in memory; in a file it can be opened again.
+#[derive(Default)]
 pub(crate) struct Place {
     folder: Option<tempfile::TempDir>,
 }
@@ -15,10 +16,6 @@ pub(crate) fn clock() -> Clock {
 }
 
 impl Place {
-    pub(crate) fn memory() -> Self {
-        Self { folder: None }
-    }
-
     pub(crate) fn sqlite() -> Self {
         Self { folder: Some(tempfile::tempdir().unwrap()) }
     }
