@@ -2,6 +2,7 @@
 //!
 //! To add one: its variant in [`Command`], its file here, its line in [`run`], its section in `docs/cli.md`.
 
+pub(crate) mod appliance;
 pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod data;
@@ -29,6 +30,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let output = Output::new(&arguments.output)?;
     let output = &output;
     match &arguments.command {
+        Command::Audit(audit::AuditCommand::Verify(flags)) => return appliance::audit_verify::run(flags, output),
         Command::Policy(policy::PolicyCommand::Fmt(flags)) => policy::format(flags, output)?,
         Command::Print(command) => shell::print(command)?,
         Command::Version => shell::version()?,

@@ -9,6 +9,11 @@ pub(crate) fn arguments(raw: Vec<OsString>, command: &Command) -> Vec<OsString> 
     if !speaks_go(raw.first()) {
         return raw;
     }
+    if let [_, only] = raw.as_slice()
+        && ["-v", "-version", "--version"].iter().any(|flag| only == flag)
+    {
+        return vec![raw.into_iter().next().unwrap_or_default(), "version".into()];
+    }
     let switches = switches(command);
     let mut literal = false;
     let mut rewritten = Vec::with_capacity(raw.len());
@@ -21,6 +26,11 @@ pub(crate) fn arguments(raw: Vec<OsString>, command: &Command) -> Vec<OsString> 
         }
     }
     rewritten
+}
+
+/// Whether we were called as one of the tools we stand in for.
+pub(crate) fn in_disguise() -> bool {
+    speaks_go(std::env::args_os().next().as_ref())
 }
 
 fn speaks_go(program: Option<&OsString>) -> bool {
@@ -86,6 +96,11 @@ mod tests {
     fn a_lone_dash_and_what_follows_two_dashes_are_left_alone() {
         assert_eq!(rewritten("vault policy write p -")[4], "-");
         assert_eq!(rewritten("vault dev -- ls -la")[3..], ["ls", "-la"]);
+    }
+
+    #[test]
+    fn the_version_flag_is_the_version_command() {
+        assert_eq!(rewritten("vault -version"), ["vault", "version"]);
     }
 
     #[test]

@@ -6,8 +6,9 @@ use crate::{
     parameters,
     remote::{Ask, Remote, Verb},
 };
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
@@ -38,6 +39,18 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         detailed: bool,
     },
+    /// Prove that nothing in an audit file was altered, dropped or reordered (exit code 0 whole, 4 broken)
+    Verify(VerifyFlags),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyFlags {
+    /// The audit file; where it was rotated, its parts from the oldest to the newest
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// PEM file of the public key the checkpoints must be signed with; else the keys the file names are shown
+    #[arg(long, value_name = "FILE")]
+    pub(crate) public_key: Option<PathBuf>,
 }
 
 pub(crate) fn run(remote: &Remote, command: &AuditCommand, output: &Output) -> Result<()> {
@@ -58,6 +71,7 @@ pub(crate) fn run(remote: &Remote, command: &AuditCommand, output: &Output) -> R
             output.done(format!("Success! Disabled audit device (if it was enabled) at: {}/", path.trim_matches('/')))
         }
         AuditCommand::List { detailed } => list(remote, *detailed, output),
+        AuditCommand::Verify(_) => Err(Failure::local("audit verify reads files, it does not ask a server")),
     }
 }
 

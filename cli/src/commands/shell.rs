@@ -4,6 +4,7 @@ use crate::{
     arguments::Arguments,
     environment,
     failure::{Failure, Result},
+    invocation,
     output::{Output, print as print_line},
     token_file,
 };
@@ -38,8 +39,14 @@ pub(crate) fn print(command: &PrintCommand) -> Result<()> {
     }
 }
 
+/// Our version, and the one whose API we speak. Test suites of clients look for the second in the place Vault prints it.
 pub(crate) fn version() -> Result<()> {
-    print_line(&format!("Chancery {}", env!("CARGO_PKG_VERSION")))
+    let (ours, api) = (env!("CARGO_PKG_VERSION"), chancery_server::API_VERSION);
+    print_line(&if invocation::in_disguise() {
+        format!("Vault v{api} (Chancery {ours})")
+    } else {
+        format!("Chancery v{ours} (API of Vault v{api})")
+    })
 }
 
 pub(crate) fn completions(flags: &CompletionFlags) -> Result<()> {
