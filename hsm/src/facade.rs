@@ -63,7 +63,7 @@ impl Hsm {
     pub fn token(&self) -> TokenIdentity {
         match &self.provider {
             Provider::Software(token) => token.identity(),
-            Provider::Pkcs11(token) => token.identity(),
+            Provider::Pkcs11(token) => token.identity().clone(),
         }
     }
 

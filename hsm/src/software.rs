@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 use crate::{HsmError, KeyAlgorithm, MacAlgorithm, RsaPadding, SignInput, SignScheme};
 
 mod parameters;
+pub(crate) use parameters::longest_salt;
 pub(crate) mod token;
 mod verify;
 
