@@ -1,6 +1,7 @@
 //! The command tree. Each command's own flags live beside its code in [`commands`](crate::commands).
 
 use crate::{
+    bench::BenchCommand,
     commands::{audit, auth, data, kv, lease, login, operator, policy, secrets, shell, token},
     output::OutputFlags,
     remote::ConnectionFlags,
@@ -73,6 +74,9 @@ pub(crate) enum Command {
     /// Print what this command line would use
     #[command(subcommand)]
     Print(shell::PrintCommand),
+    /// Measure a server: throughput, latency, CPU per request
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Print the version
     Version,
     /// Print shell completions

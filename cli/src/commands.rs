@@ -19,6 +19,7 @@ pub(crate) mod token;
 
 use crate::{
     arguments::{Arguments, Command},
+    bench,
     failure::{Failure, Result},
     output::Output,
     remote::{Remote, connection},
@@ -36,6 +37,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Version => shell::version()?,
         Command::Completions(flags) => shell::completions(flags)?,
         Command::Man(flags) => shell::manual(flags, output)?,
+        Command::Bench(command) => bench::run(command, &arguments.connection, output)?,
         remote => return over_http(remote, &arguments.connection, output),
     }
     Ok(ExitCode::SUCCESS)

@@ -5,11 +5,13 @@
 //! | [`invocation`] | the words of the command line, in Go's dialect where we are called `vault` or `bao` |
 //! | [`arguments`] | the tree of commands and flags |
 //! | [`commands`] | what each command does; `commands/appliance` is the part that runs a server in this process |
+//! | [`bench`] | the load generator |
 //! | [`remote`] | connection settings, TLS, retries, answers |
 //! | [`output`] | table, JSON, YAML, raw, one field |
 //! | [`failure`] | what went wrong, why, what to do, and the exit code |
 
 mod arguments;
+mod bench;
 mod commands;
 mod environment;
 mod failure;

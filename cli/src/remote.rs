@@ -110,6 +110,11 @@ impl Remote {
         self.connection.address.as_str()
     }
 
+    /// The roots this connection trusts, for clients of their own kind.
+    pub(crate) fn root_store(&self) -> Result<rustls::RootCertStore> {
+        tls::root_store(&self.connection)
+    }
+
     pub(crate) fn read(&self, path: &str) -> Result<Answer> {
         self.send(&Ask::new(Verb::Read, path))
     }

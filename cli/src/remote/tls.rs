@@ -7,6 +7,10 @@ use reqwest::{
     blocking::Client,
     redirect::{Attempt, Policy},
 };
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
 use std::{
     fs,
     net::ToSocketAddrs as _,
@@ -69,23 +73,47 @@ fn one_redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     }
 }
 
+/// The named CAs as a root store; only for connections that name one.
+pub(super) fn root_store(connection: &Connection) -> Result<RootCertStore> {
+    let mut store = RootCertStore::empty();
+    for (pem, source) in sources(connection)? {
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            let wrong = || Failure::local(format!("{source} holds no usable certificate"));
+            store.add(certificate.map_err(|error| wrong().because(error))?).map_err(|error| wrong().because(error))?;
+        }
+    }
+    if store.is_empty() {
+        return Err(Failure::local("no CA is named").fix("name the server's CA with --ca-cert or CHANCERY_CACERT"));
+    }
+    Ok(store)
+}
+
 fn roots(connection: &Connection) -> Result<Vec<Certificate>> {
+    let mut roots = Vec::new();
+    for (pem, source) in sources(connection)? {
+        roots.extend(bundle(&pem, &source)?);
+    }
+    Ok(roots)
+}
+
+/// PEM texts of the CAs that were named, each with the place it came from.
+fn sources(connection: &Connection) -> Result<Vec<(Vec<u8>, String)>> {
     if let Some(file) = &connection.ca_file {
-        return bundle(&read(file)?, &file.display().to_string());
+        return Ok(vec![(read(file)?, file.display().to_string())]);
     }
     if let Some(bytes) = &connection.ca_bytes {
-        return bundle(bytes.as_bytes(), "CACERT_BYTES");
+        return Ok(vec![(bytes.clone().into_bytes(), "CACERT_BYTES".to_owned())]);
     }
     let Some(directory) = &connection.ca_directory else { return Ok(Vec::new()) };
     let wrong = |error| Failure::local(format!("cannot read {}", directory.display())).because(error);
-    let mut roots = Vec::new();
+    let mut sources = Vec::new();
     for entry in fs::read_dir(directory).map_err(wrong)? {
         let path: PathBuf = entry.map_err(wrong)?.path();
         if path.is_file() {
-            roots.extend(bundle(&read(&path)?, &path.display().to_string())?);
+            sources.push((read(&path)?, path.display().to_string()));
         }
     }
-    Ok(roots)
+    Ok(sources)
 }
 
 fn bundle(pem: &[u8], source: &str) -> Result<Vec<Certificate>> {

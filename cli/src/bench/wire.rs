@@ -1,0 +1,131 @@
+//! A bare HTTP/1.1 client with keep-alive: the request is rendered once, of the answer only status and length are read.
+
+use crate::{
+    failure::{Failure, Result},
+    remote::Remote,
+};
+use reqwest::Url;
+use rustls::{ClientConfig, pki_types::ServerName};
+use serde_json::Value;
+use std::{net::IpAddr, sync::Arc};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
+
+/// Where to send what.
+pub(super) struct Target {
+    host: String,
+    port: u16,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+    request: Vec<u8>,
+}
+
+pub(super) struct Connection {
+    stream: Box<dyn Stream>,
+    buffer: Vec<u8>,
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+impl Target {
+    pub(super) fn new(remote: &Remote, path: &str, body: &Value) -> Result<Self> {
+        let wrong = || Failure::local(format!("{} is not the address of a server", remote.address()));
+        let url = Url::parse(remote.address()).map_err(|error| wrong().because(error))?;
+        let host = url.host_str().ok_or_else(wrong)?.trim_matches(['[', ']']).to_owned();
+        let port = url.port_or_known_default().ok_or_else(wrong)?;
+        let tls = match url.scheme() {
+            "https" => {
+                let name = ServerName::try_from(host.clone()).map_err(|error| wrong().because(error))?;
+                Some((TlsConnector::from(Arc::new(tls(remote)?)), name))
+            }
+            _ => None,
+        };
+        let body = body.to_string();
+        let token = remote.token().unwrap_or_default();
+        let request = format!(
+            "POST /v1/{path} HTTP/1.1\r\nHost: {host}:{port}\r\nX-Vault-Request: true\r\nX-Vault-Token: {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        Ok(Self { host, port, tls, request: request.into_bytes() })
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(super) fn is_local(&self) -> bool {
+        self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+}
+
+impl Connection {
+    pub(super) async fn open(target: &Target) -> Result<Self> {
+        let lost = |error| Failure::remote(format!("no connection to {}:{}", target.host, target.port)).because(error);
+        let stream = TcpStream::connect((target.host.as_str(), target.port)).await.map_err(lost)?;
+        stream.set_nodelay(true).map_err(lost)?;
+        let stream: Box<dyn Stream> = match &target.tls {
+            None => Box::new(stream),
+            Some((connector, name)) => Box::new(connector.connect(name.clone(), stream).await.map_err(lost)?),
+        };
+        Ok(Self { stream, buffer: Vec::with_capacity(16 << 10) })
+    }
+
+    /// Sends the request and reads the whole answer; gives its status.
+    pub(super) async fn exchange(&mut self, target: &Target) -> Result<u16> {
+        let lost = |error| Failure::remote("the server closed the connection").because(error);
+        self.stream.write_all(&target.request).await.map_err(lost)?;
+        self.stream.flush().await.map_err(lost)?;
+        self.buffer.clear();
+        loop {
+            if let Some((status, whole)) = head(&self.buffer)?
+                && self.buffer.len() >= whole
+            {
+                return Ok(status);
+            }
+            if self.stream.read_buf(&mut self.buffer).await.map_err(lost)? == 0 {
+                return Err(Failure::remote("the server closed the connection"));
+            }
+        }
+    }
+}
+
+/// Status and total length of the answer, once its head is there.
+fn head(bytes: &[u8]) -> Result<Option<(u16, usize)>> {
+    let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
+    let strange = || Failure::remote("the server's answer is not HTTP/1.1 with a length");
+    let text = std::str::from_utf8(bytes.get(..end).unwrap_or_default()).map_err(|_| strange())?;
+    let mut lines = text.split("\r\n");
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).ok_or_else(strange)?;
+    let length = lines
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .map_or(Some(0), |(_, value)| value.trim().parse::<usize>().ok())
+        .ok_or_else(strange)?;
+    Ok(Some((status, end + 4 + length)))
+}
+
+/// The same trust as every other command's, for a socket of our own.
+fn tls(remote: &Remote) -> Result<ClientConfig> {
+    let mut config = ClientConfig::builder().with_root_certificates(remote.root_store()?).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_measured_by_its_head() {
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-type: x\r\nContent-Length: 3\r\n\r\nabc";
+        assert_eq!(head(answer).unwrap(), Some((200, answer.len())));
+        assert_eq!(head(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap(), Some((204, 27)));
+        assert_eq!(head(b"HTTP/1.1 200 OK\r\n").unwrap(), None);
+        assert!(head(b"SSH-2.0\r\n\r\n").is_err());
+    }
+}
