@@ -21,11 +21,12 @@ pub(super) fn listening_on(port: u16) -> Option<u32> {
 }
 
 /// Inode of the socket if `line` is a listening one on `port`: `sl local remote st … uid timeout inode`.
-fn listener(line: &str, port: u16) -> Option<&str> {
+fn listener(line: &str, port: u16) -> Option<String> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let (_, local_port) = fields.get(1)?.rsplit_once(':')?;
     let listening = *fields.get(3)? == "0A";
-    (listening && u16::from_str_radix(local_port, 16) == Ok(port)).then(|| fields.get(9).copied()).flatten()
+    let ours = listening && u16::from_str_radix(local_port, 16) == Ok(port);
+    ours.then(|| fields.get(9).map(|inode| (*inode).to_owned())).flatten()
 }
 
 fn holds(process: &Path, sockets: &[String]) -> bool {
