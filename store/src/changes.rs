@@ -89,6 +89,7 @@ impl Changes {
     ///
     /// # Errors
     /// [`StoreError::InvalidKey`], [`StoreError::Encode`].
+    #[expect(clippy::too_many_arguments, reason = "five facts and the builder itself")]
     pub fn replace<T: Serialize + ?Sized>(
         &mut self,
         view: &View,

@@ -1,5 +1,7 @@
 //! The barrier as its callers see it: seals, shares, rotation, rekeying, and what an attacker with the database can do.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "common/place.rs"]
 mod common;
 

@@ -1,5 +1,7 @@
 //! The database file: permissions, the lock, the schema, and what a crash may not lose.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "common/place.rs"]
 mod common;
 

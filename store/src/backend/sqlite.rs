@@ -198,6 +198,17 @@ mod tests {
         connection
     }
 
+    /// How SQLite will run a query.
+    pub(super) fn plan(connection: &Connection, sql: &str) -> Vec<String> {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let mut rows = statement.raw_query();
+        let mut steps = Vec::new();
+        while let Some(row) = rows.next().unwrap() {
+            steps.push(row.get(3).unwrap());
+        }
+        steps
+    }
+
     #[test]
     fn the_writer_waits_for_the_disk_and_maps_nothing() {
         let folder = tempfile::tempdir().unwrap();

@@ -76,7 +76,7 @@ pub(super) enum SealedRoot {
     /// AES-256-GCM under the key that the shares make; base64.
     Shamir { sealed: String },
     /// An envelope sealed by the key-encryption key in the HSM.
-    Pkcs11 { label: String, envelope: Envelope },
+    Pkcs11 { label: String, envelope: Box<Envelope> },
 }
 
 impl SealRecord {
@@ -148,7 +148,7 @@ pub(super) async fn seal_root_in(
     let KeyEncryptionKeys { label, keys } = keys;
     let sealed = envelope::seal(hsm, keys, &root_context(instance), &root[..]).await;
     let envelope = sealed.map_err(|error| key_encryption_failure(label, error))?;
-    Ok(SealedRoot::Pkcs11 { label: label.clone(), envelope })
+    Ok(SealedRoot::Pkcs11 { label: label.clone(), envelope: Box::new(envelope) })
 }
 
 fn root_from(bytes: &[u8]) -> Result<KeyBytes, StoreError> {

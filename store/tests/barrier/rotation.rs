@@ -28,7 +28,7 @@ async fn entries_of_every_term_are_readable_after_rotation_and_restart() {
 
 #[tokio::test]
 async fn a_term_is_replaced_at_the_limit() {
-    let (store, _) = Place::default().initialized(1, 1).await;
+    let store = Place::default().open().await;
     assert_eq!(store.barrier().encryption_limit().unwrap(), MAXIMUM_ENCRYPTIONS);
     let view = store.view("v");
     store.barrier().set_encryption_limit(10).await.unwrap();
@@ -48,7 +48,7 @@ async fn a_term_is_replaced_at_the_limit() {
 
 #[tokio::test]
 async fn a_change_set_larger_than_what_is_left_goes_to_the_next_term() {
-    let (store, _) = Place::default().initialized(1, 1).await;
+    let store = Place::default().open().await;
     let view = store.view("v");
     store.barrier().set_encryption_limit(10).await.unwrap();
     put(&store, &view, "first", "value").await;

@@ -44,7 +44,8 @@ async fn write_forever(store: Store, writer: u32) {
         let mut changes = Changes::default();
         changes.put(&view, &count, &next).unwrap().put(&view, &twin, &next).unwrap();
         store.commit(changes).await.unwrap();
-        writeln!(std::io::stdout(), "ack {writer} {next}").unwrap();
+        let mut output = std::io::stdout();
+        writeln!(output, "ack {writer} {next}").unwrap();
         next += 1;
     }
 }

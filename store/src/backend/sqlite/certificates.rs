@@ -85,6 +85,14 @@ macro_rules! select_certificates {
     };
 }
 
+const SERIALS: &str = "SELECT serial FROM certificates WHERE mount = ?1 AND serial > ?2 AND state <> 0
+        ORDER BY serial LIMIT ?3";
+const REVOKED_OF_ISSUER: &str = "SELECT serial, revoked_at, revocation_reason, not_after FROM certificates
+        WHERE mount = ?1 AND issuer = ?2 AND serial > ?3 AND state = 2 ORDER BY serial LIMIT ?4";
+const EXPIRING: &str = select_certificates!(
+    "WHERE mount = ?1 AND not_after < ?2 AND (not_after, id) > (?3, ?4) ORDER BY not_after, id LIMIT ?5"
+);
+
 fn certificate(row: &Row<'_>) -> rusqlite::Result<Certificate> {
     let intent = CertificateIntent {
         mount: row.get(1)?,
@@ -132,9 +140,7 @@ pub(super) fn by_serial(connection: &Connection, mount: &str, serial: &[u8]) -> 
 }
 
 pub(super) fn serials(connection: &Connection, mount: &str, page: &SerialPage) -> rusqlite::Result<Vec<Vec<u8>>> {
-    let sql = "SELECT serial FROM certificates WHERE mount = ?1 AND serial > ?2 AND state <> 0
-        ORDER BY serial LIMIT ?3";
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(SERIALS)?;
     let after = page.after.as_deref().unwrap_or_default();
     statement.query_map(params![mount, after, limit(page.limit)], |row| row.get(0))?.collect()
 }
@@ -145,9 +151,7 @@ pub(super) fn revoked(
     issuer: &str,
     page: &SerialPage,
 ) -> rusqlite::Result<Vec<RevokedCertificate>> {
-    let sql = "SELECT serial, revoked_at, revocation_reason, not_after FROM certificates
-        WHERE mount = ?1 AND issuer = ?2 AND serial > ?3 AND state = 2 ORDER BY serial LIMIT ?4";
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(REVOKED_OF_ISSUER)?;
     let after = page.after.as_deref().unwrap_or_default();
     let rows = statement.query_map(params![mount, issuer, after, limit(page.limit)], |row| {
         let revocation = Revocation { at: time(row, 1)?, reason: row.get(2)? };
@@ -162,9 +166,7 @@ pub(super) fn expiring(
     before: Timestamp,
     page: ExpiryPage,
 ) -> rusqlite::Result<Vec<Certificate>> {
-    let mut statement = connection.prepare_cached(select_certificates!(
-        "WHERE mount = ?1 AND not_after < ?2 AND (not_after, id) > (?3, ?4) ORDER BY not_after, id LIMIT ?5"
-    ))?;
+    let mut statement = connection.prepare_cached(EXPIRING)?;
     let (ended, id) = page.after.map_or((i64::MIN, -1), |(at, id)| (microseconds(at), signed(id)));
     let wanted = params![mount, microseconds(before), ended, id, limit(page.limit)];
     let rows = statement.query_map(wanted, certificate)?;
@@ -174,6 +176,8 @@ pub(super) fn expiring(
 /// The conditions of a filter and their values.
 #[derive(Default)]
 struct Conditions {
+    /// Which index, where the planner would not see that it is the best.
+    index: &'static str,
     sql: String,
     values: Vec<Value>,
 }
@@ -217,12 +221,20 @@ impl Conditions {
         // Written out, not bound: only so do the partial indexes apply.
         match filter.state {
             None => {}
-            Some(CertificateState::Intent) => conditions.require("state = 0"),
+            Some(CertificateState::Intent) => {
+                // Intents are few at any time, certificates are many.
+                conditions.index = "INDEXED BY certificates_intended";
+                conditions.require("state = 0");
+            }
             Some(CertificateState::Issued) => conditions.require("state = 1"),
             Some(CertificateState::Revoked) => conditions.require("state = 2"),
         }
         conditions
     }
+}
+
+fn search_sql(conditions: &Conditions) -> String {
+    format!("{} {} {} ORDER BY id LIMIT ?", select_certificates!(""), conditions.index, conditions.sql)
 }
 
 pub(super) fn search(
@@ -234,7 +246,7 @@ pub(super) fn search(
     if let Some(after) = page.after {
         conditions.add("id > ?", signed(after));
     }
-    let sql = format!("{} {} ORDER BY id LIMIT ?", select_certificates!(""), conditions.sql);
+    let sql = search_sql(&conditions);
     conditions.values.push(limit(page.limit).into());
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params_from_iter(conditions.values), certificate)?;
@@ -243,7 +255,60 @@ pub(super) fn search(
 
 pub(super) fn count(connection: &Connection, filter: &CertificateFilter) -> rusqlite::Result<u64> {
     let conditions = Conditions::of(filter);
-    let sql = format!("SELECT count(*) FROM certificates {}", conditions.sql);
+    let sql = format!("SELECT count(*) FROM certificates {} {}", conditions.index, conditions.sql);
     let mut statement = connection.prepare_cached(&sql)?;
     statement.query_row(params_from_iter(conditions.values), |row| unsigned(0, row.get(0)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::migrated, Conditions, EXPIRING, REVOKED_OF_ISSUER, SERIALS, search_sql};
+    use crate::{
+        backend::sqlite::tests::plan,
+        inventory::{CertificateFilter, CertificateState},
+    };
+    use jiff::Timestamp;
+
+    #[test]
+    fn every_list_walks_an_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = migrated(&folder);
+        for (sql, index) in [
+            (SERIALS, "sqlite_autoindex_certificates_1"),
+            (REVOKED_OF_ISSUER, "COVERING INDEX certificates_revoked"),
+            (EXPIRING, "certificates_by_expiry"),
+        ] {
+            let steps = plan(&database, sql);
+            assert!(steps.len() == 1 && steps[0].contains(index), "{sql}: {steps:?}");
+        }
+    }
+
+    #[test]
+    fn every_search_walks_an_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = migrated(&folder);
+        let none = CertificateFilter::default;
+        let text = Some("x".to_owned());
+        let at = Some(Timestamp::UNIX_EPOCH);
+        let of_mount = || CertificateFilter { mount: text.clone(), ..none() };
+        let (intent, revoked) = (Some(CertificateState::Intent), Some(CertificateState::Revoked));
+        // Filter, index, and whether the index gives the order of creation, so that a page costs what it answers.
+        let cases = [
+            (of_mount(), "certificates_by_mount", true),
+            (CertificateFilter { issuer: text.clone(), ..of_mount() }, "certificates_by_issuer", true),
+            (CertificateFilter { role: text.clone(), ..of_mount() }, "certificates_by_role", true),
+            (CertificateFilter { requester: text.clone(), ..none() }, "certificates_by_requester", true),
+            (CertificateFilter { common_name: text.clone(), ..none() }, "certificates_by_common_name", true),
+            (CertificateFilter { state: revoked, ..of_mount() }, "certificates_revoked_by_mount", true),
+            (CertificateFilter { name: text.clone(), ..none() }, "certificate_names_by_name", true),
+            (CertificateFilter { expires_from: at, expires_before: at, ..none() }, "certificates_by_end", false),
+            (CertificateFilter { state: intent, created_before: at, ..none() }, "certificates_intended", false),
+        ];
+        for (filter, index, ordered) in cases {
+            let steps = plan(&database, &search_sql(&Conditions::of(&filter)));
+            assert!(steps.iter().any(|step| step.contains(index)), "{filter:?}: {steps:?}");
+            assert!(!steps.iter().any(|step| step == "SCAN certificates"), "{filter:?}: {steps:?}");
+            assert!(!ordered || !steps.iter().any(|step| step.contains("ORDER BY")), "{filter:?}: {steps:?}");
+        }
+    }
 }

@@ -30,11 +30,14 @@ pub(super) fn read_record(connection: &Connection, name: &str) -> rusqlite::Resu
         .optional()
 }
 
+const WALK: &str = "SELECT path FROM entries WHERE path >= ?1 AND path < ?2 ORDER BY path";
+const EXPIRED: &str = "SELECT path FROM entries INDEXED BY entries_by_expiry
+    WHERE expires_at <= ?1 AND path >= ?2 AND path < ?3 ORDER BY expires_at, path LIMIT ?4";
+
 /// Walks the index and jumps over the rest of a folder once its name is known, so a listing costs what it answers and not
 /// what lies below.
 pub(super) fn list(connection: &Connection, prefix: &str, page: &Page) -> rusqlite::Result<Vec<String>> {
-    let sql = "SELECT path FROM entries WHERE path >= ?1 AND path < ?2 ORDER BY path";
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(WALK)?;
     let end = end_of(prefix);
     let most = page.limit.unwrap_or(usize::MAX);
     let mut children = Vec::new();
@@ -79,9 +82,7 @@ pub(super) fn expired(
     before: i64,
     most: usize,
 ) -> rusqlite::Result<Vec<String>> {
-    let sql = "SELECT path FROM entries INDEXED BY entries_by_expiry
-        WHERE expires_at <= ?1 AND path >= ?2 AND path < ?3 ORDER BY expires_at, path LIMIT ?4";
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(EXPIRED)?;
     let wanted = params![before, prefix, end_of(prefix), limit(Some(most))];
     let rows = statement.query_map(wanted, |row| row.get(0))?;
     rows.map(|path| path.map(|path: String| below(prefix, &path))).collect()
@@ -89,4 +90,43 @@ pub(super) fn expired(
 
 fn below(prefix: &str, path: &str) -> String {
     path.strip_prefix(prefix).unwrap_or(path).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::migrated, EXPIRED, WALK, list};
+    use crate::{backend::sqlite::tests::plan, view::Page};
+    use rusqlite::StatementStatus;
+
+    #[test]
+    fn listings_walk_indexes() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = migrated(&folder);
+        assert_eq!(
+            plan(&database, WALK),
+            ["SEARCH entries USING COVERING INDEX sqlite_autoindex_entries_1 (path>? AND path<?)"]
+        );
+        let expired = plan(&database, EXPIRED);
+        assert_eq!(expired, ["SEARCH entries USING COVERING INDEX entries_by_expiry (expires_at<?)"]);
+    }
+
+    #[test]
+    fn a_listing_costs_its_answer_and_not_what_lies_below() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = migrated(&folder);
+        let steps_with = |entries: u32| {
+            database
+                .execute(
+                    "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?1)
+                     INSERT OR IGNORE INTO entries (path, version, value)
+                     SELECT 'v/folder-' || (n % 10) || '/' || n, 1, x'' FROM n",
+                    [entries],
+                )
+                .unwrap();
+            assert_eq!(list(&database, "v/", &Page::default()).unwrap().len(), 10);
+            database.prepare_cached(WALK).unwrap().reset_status(StatementStatus::VmStep)
+        };
+        let (few, many) = (steps_with(20), steps_with(20_000));
+        assert_eq!(few, many);
+    }
 }

@@ -218,3 +218,78 @@ fn pages_of(batch: &Batch) -> usize {
     };
     1 + batch.operations.iter().map(pages).sum::<usize>()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::migrated, Loop};
+    use crate::{
+        StoreError,
+        backend::{Batch, Expectation, Operation, Sequence},
+    };
+
+    fn put(path: &str, bytes: usize) -> Batch {
+        let put = Operation::Put { path: path.to_owned(), value: vec![7; bytes], expires_at: None };
+        Batch { expectations: Vec::new(), operations: vec![put] }
+    }
+
+    fn start(folder: &tempfile::TempDir) -> Loop {
+        Loop { connection: migrated(folder), pages: 0, broken: None }
+    }
+
+    fn paths(writer: &Loop) -> Vec<String> {
+        let mut statement = writer.connection.prepare("SELECT path FROM entries ORDER BY path").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn a_group_is_answered_in_order_and_a_conflict_undoes_only_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = start(&folder);
+        let mut conflicting = put("b", 1);
+        conflicting.expectations.push(Expectation::Version { path: "a".to_owned(), version: 99 });
+        let mut dependent = put("d", 1);
+        dependent.expectations.push(Expectation::Version { path: "a".to_owned(), version: 1 });
+        let answers = writer.commit(&[put("a", 1), conflicting, put("c", 1), dependent]);
+        assert!(matches!(
+            answers.as_slice(),
+            [Ok(Sequence(1)), Err(StoreError::Conflict), Ok(Sequence(2)), Ok(Sequence(3))]
+        ));
+        assert_eq!(paths(&writer), ["a", "c", "d"]);
+        assert_eq!(writer.sequence().unwrap(), 3);
+    }
+
+    #[test]
+    fn a_group_of_conflicts_writes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = start(&folder);
+        let mut conflicting = put("a", 1);
+        conflicting.expectations.push(Expectation::Version { path: "a".to_owned(), version: 1 });
+        assert!(matches!(writer.commit(&[conflicting.clone(), conflicting]).as_slice(), [Err(_), Err(_)]));
+        assert_eq!((writer.sequence().unwrap(), writer.pages), (0, 0));
+    }
+
+    #[test]
+    fn a_full_disk_fails_the_whole_group_and_later_commits_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = start(&folder);
+        let pages: i64 = writer.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        let limit = |pages: i64| format!("PRAGMA max_page_count = {pages}");
+        writer.connection.query_row(&limit(pages + 4), [], |_| Ok(())).unwrap();
+        let answers = writer.commit(&[put("small", 1), put("large", 1 << 20), put("behind", 1)]);
+        assert!(answers.iter().all(|answer| matches!(answer, Err(StoreError::Backend { .. }))), "{answers:?}");
+        assert!(paths(&writer).is_empty());
+        writer.connection.query_row(&limit(1 << 20), [], |_| Ok(())).unwrap();
+        assert!(matches!(writer.commit(&[put("large", 1 << 20)]).as_slice(), [Ok(Sequence(1))]));
+    }
+
+    #[test]
+    fn after_a_disk_failure_nothing_is_accepted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = start(&folder);
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC);
+        writer.break_on(&rusqlite::Error::SqliteFailure(code, None));
+        let answers = writer.commit(&[put("a", 1)]);
+        assert!(matches!(&answers[0], Err(StoreError::Backend { detail, .. }) if detail.contains("restart")));
+        assert!(paths(&writer).is_empty());
+    }
+}

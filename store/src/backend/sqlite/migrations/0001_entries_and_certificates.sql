@@ -39,6 +39,7 @@ CREATE TABLE certificates (
     CHECK ((state = 2) = (revoked_at IS NOT NULL)),
     CHECK ((state = 2) = (revocation_reason IS NOT NULL))
 ) STRICT;
+CREATE INDEX certificates_by_mount ON certificates (mount);
 CREATE INDEX certificates_by_expiry ON certificates (mount, not_after);
 CREATE INDEX certificates_by_issuer ON certificates (mount, issuer);
 CREATE INDEX certificates_by_role ON certificates (mount, role);
@@ -47,6 +48,7 @@ CREATE INDEX certificates_by_common_name ON certificates (common_name);
 CREATE INDEX certificates_by_end ON certificates (not_after);
 CREATE INDEX certificates_revoked ON certificates (mount, issuer, serial, revoked_at, revocation_reason, not_after)
     WHERE state = 2;
+CREATE INDEX certificates_revoked_by_mount ON certificates (mount) WHERE state = 2;
 CREATE INDEX certificates_intended ON certificates (created_at) WHERE state = 0;
 
 CREATE TABLE certificate_names (
