@@ -1,1 +1,41 @@
 //! Encryption as a service: named keys, their versions and ciphertexts.
+//!
+//! | to find | look in |
+//! |---|---|
+//! | which endpoints there are | `routes.rs`, then `api/<endpoint>.rs` |
+//! | a mount with its cache of keys, and every way a key changes | [`Transit`] in `transit.rs` |
+//! | what a key is, which version may do what | `key.rs`, `key_type.rs` |
+//! | how a version is made, stored and expanded | `version.rs`, `ed25519.rs` |
+//! | encryption of one text | `cipher.rs` on `aead.rs` and `nonce.rs` |
+//! | signatures and HMACs of one text | `signing.rs`, `mac.rs` on `hash.rs` |
+//! | the forms on the wire | `ciphertext.rs`, `encoding.rs`, `batch.rs`, `input.rs`, `pem.rs` |
+//! | what lies where in the store | `storage.rs` |
+//! | what can go wrong | `error.rs` |
+//!
+//! A key has a protection. `software` keys are sealed in the store and used in this process; an operation on one touches
+//! no disk and takes no lock across work. `hsm` keys live in the token, non-extractable, and every operation on their
+//! private or secret half goes through it; what the token cannot do fails with the mechanism's name.
+
+mod aead;
+mod api;
+mod batch;
+mod cipher;
+mod ciphertext;
+mod ed25519;
+mod encoding;
+mod error;
+mod hash;
+mod input;
+mod key;
+mod key_type;
+mod large;
+mod mac;
+mod nonce;
+mod pem;
+mod routes;
+mod signing;
+mod storage;
+mod transit;
+mod version;
+
+pub use transit::Transit;

@@ -1,0 +1,276 @@
+//! `keys`, `keys/:name`: lists, makes, shows and deletes keys.
+
+use crate::{
+    ed25519, encoding,
+    error::TransitError,
+    input::{Text, given},
+    key::{Key, KeyRecord, SHORTEST_ROTATION_SECONDS},
+    key_type::{KeyType, Protection},
+    pem,
+    transit::Transit,
+    version::Material,
+};
+use chancery_engine::{
+    Call, Fault, Response,
+    wire::{Count, DurationSeconds, Flag},
+};
+use chancery_store::Page;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Sizes that a key of type `hmac` may have, in bytes.
+const HMAC_KEY_BYTES: std::ops::RangeInclusive<i64> = 32..=512;
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct ListRequest {
+    after: String,
+    limit: Count,
+}
+
+/// Lists the names.
+pub(crate) async fn list(engine: Arc<Transit>, call: Call) -> Result<Response, Fault> {
+    let request: ListRequest = call.parse()?;
+    let page = Page {
+        after: (!request.after.is_empty()).then_some(request.after),
+        limit: usize::try_from(request.limit.0).ok().filter(|limit| *limit > 0),
+    };
+    let names = engine.storage.names(page).await.map_err(TransitError::from)?;
+    Response::list(&names)
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct CreateRequest<'a> {
+    #[serde(rename = "type", borrow, deserialize_with = "given")]
+    key_type: Option<Text<'a>>,
+    derived: Flag,
+    convergent_encryption: Flag,
+    exportable: Flag,
+    allow_plaintext_backup: Flag,
+    auto_rotate_period: DurationSeconds,
+    key_size: Count,
+    #[serde(borrow)]
+    protection: Text<'a>,
+    /// Read by no endpoint but GET; known to the path.
+    #[serde(rename = "context")]
+    _context: Text<'a>,
+}
+
+/// Makes a key; if there is one of that name already, shows it and changes nothing.
+pub(crate) async fn create(engine: Arc<Transit>, call: Call) -> Result<Response, Fault> {
+    let record = record(&call.parse()?)?;
+    let key = engine.create(call.captures.text("name"), record).await?;
+    Response::data(&KeyBody::of(&key, None)?)
+}
+
+/// Checks the parameters against each other; every combination has an answer here.
+fn record(request: &CreateRequest<'_>) -> Result<KeyRecord, TransitError> {
+    let type_name = request.key_type.as_ref().map_or(KeyType::Aes256Gcm96.name(), Text::as_str);
+    let key_type =
+        KeyType::named(type_name).ok_or_else(|| TransitError::Caller(format!("unknown key type {type_name}")))?;
+    let period = request.auto_rotate_period.0;
+    check_rotation(period)?;
+    if request.convergent_encryption.0 && !request.derived.0 {
+        return Err(TransitError::caller("convergent encryption requires derivation to be enabled"));
+    }
+    let key_size = key_size(key_type, request.key_size.0)?;
+    if request.derived.0 && !key_type.supports_derivation() {
+        return Err(TransitError::Caller(format!(
+            "key derivation and convergent encryption not supported for keys of type {type_name}"
+        )));
+    }
+    if request.convergent_encryption.0 && !key_type.is_aead() {
+        return Err(TransitError::Caller(format!("convergent encryption not supported for keys of type {type_name}")));
+    }
+    let protection = request.protection.as_str();
+    let protection = Protection::named(protection)
+        .ok_or_else(|| TransitError::Caller(format!("unknown protection {protection}, expected software or hsm")))?;
+    let record = KeyRecord {
+        protection,
+        derived: request.derived.0,
+        convergent_encryption: request.convergent_encryption.0,
+        exportable: request.exportable.0,
+        allow_plaintext_backup: request.allow_plaintext_backup.0,
+        auto_rotate_period_seconds: period,
+        key_size,
+        ..KeyRecord::new(key_type)
+    };
+    check_protection(&record)?;
+    Ok(record)
+}
+
+/// Refuses what a key of the token cannot be.
+fn check_protection(record: &KeyRecord) -> Result<(), TransitError> {
+    if record.protection == Protection::Software {
+        return Ok(());
+    }
+    if record.derived {
+        return Err(TransitError::caller("keys with protection hsm cannot be derived"));
+    }
+    if record.exportable || record.allow_plaintext_backup {
+        return Err(TransitError::caller("keys with protection hsm never leave the token"));
+    }
+    if record.key_size.is_some_and(|bytes| bytes != 32) {
+        return Err(TransitError::caller("a key of type hmac with protection hsm has a key_size of 32"));
+    }
+    Ok(())
+}
+
+fn key_size(key_type: KeyType, bytes: i64) -> Result<Option<u16>, TransitError> {
+    if key_type != KeyType::Hmac {
+        if bytes == 0 {
+            return Ok(None);
+        }
+        return Err(TransitError::Caller(format!("key_size is not valid for algorithm {}", key_type.name())));
+    }
+    if bytes == 0 {
+        return Err(TransitError::caller("invalid key size for HMAC key, must be between 32 and 512 bytes"));
+    }
+    let size = u16::try_from(bytes).ok().filter(|_| HMAC_KEY_BYTES.contains(&bytes));
+    size.map(Some).ok_or_else(|| TransitError::Caller(format!("invalid key_size {bytes}")))
+}
+
+/// Refuses rotation periods shorter than an hour, 0 excepted.
+pub(crate) fn check_rotation(seconds: i64) -> Result<(), TransitError> {
+    if seconds < 0 {
+        return Err(TransitError::Caller(format!(
+            "Field validation failed: error converting input for field \"auto_rotate_period\": cannot provide negative value '{seconds}'"
+        )));
+    }
+    if seconds != 0 && seconds < SHORTEST_ROTATION_SECONDS {
+        return Err(TransitError::caller("auto rotate period must be 0 to disable or at least an hour"));
+    }
+    Ok(())
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct ReadRequest<'a> {
+    #[serde(borrow)]
+    context: Text<'a>,
+}
+
+/// Shows a key; a derived Ed25519 key shows the public keys of `context`.
+pub(crate) async fn read(engine: Arc<Transit>, call: Call) -> Result<Response, Fault> {
+    let request: ReadRequest<'_> = call.parse()?;
+    let key = engine.key(call.captures.text("name")).await?.ok_or(Fault::Absent)?;
+    let context = encoding::decode(request.context.as_str()).map_err(|_| TransitError::ContextNotBase64)?;
+    Response::data(&KeyBody::of(&key, (!context.is_empty()).then_some(&context))?)
+}
+
+/// Deletes a key for good.
+pub(crate) async fn delete(engine: Arc<Transit>, call: Call) -> Result<Response, Fault> {
+    let name = call.captures.text("name");
+    let allow = |record: &KeyRecord| match record.deletion_allowed {
+        true => Ok(()),
+        false => {
+            Err(TransitError::Caller(format!("error deleting policy {name}: deletion is not allowed for this key")))
+        }
+    };
+    if engine.delete(name, allow).await? {
+        return Ok(Response::empty());
+    }
+    Err(Fault::caller(format!("error deleting policy {name}: could not delete key; not found")))
+}
+
+/// What reading, making and changing a key answers.
+#[derive(Serialize)]
+pub(crate) struct KeyBody<'a> {
+    allow_plaintext_backup: bool,
+    auto_rotate_period: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    convergent_encryption: Option<bool>,
+    /// -1: the version is chosen per key version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    convergent_encryption_version: Option<i8>,
+    deletion_allowed: bool,
+    derived: bool,
+    exportable: bool,
+    imported_key: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kdf: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_size: Option<u16>,
+    /// Not shown for type `hmac`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys: Option<BTreeMap<String, VersionBody>>,
+    latest_version: u32,
+    min_available_version: u32,
+    min_decryption_version: u32,
+    min_encryption_version: u32,
+    name: &'a str,
+    /// Ours: where the secret half lives.
+    protection: Protection,
+    soft_deleted: bool,
+    supports_decryption: bool,
+    supports_derivation: bool,
+    supports_encryption: bool,
+    supports_signing: bool,
+    #[serde(rename = "type")]
+    key_type: KeyType,
+}
+
+/// One version: of a symmetric key its making in unix seconds, of a pair its public half.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum VersionBody {
+    Symmetric(i64),
+    Pair { certificate_chain: &'static str, creation_time: String, name: &'static str, public_key: String },
+}
+
+impl<'a> KeyBody<'a> {
+    pub(crate) fn of(key: &'a Key, context: Option<&[u8]>) -> Result<Self, TransitError> {
+        let record = &key.record;
+        let key_type = record.key_type;
+        Ok(Self {
+            allow_plaintext_backup: record.allow_plaintext_backup,
+            auto_rotate_period: record.auto_rotate_period_seconds,
+            convergent_encryption: record.derived.then_some(record.convergent_encryption),
+            convergent_encryption_version: record.convergent_encryption.then_some(-1),
+            deletion_allowed: record.deletion_allowed,
+            derived: record.derived,
+            exportable: record.exportable,
+            imported_key: false,
+            kdf: record.derived.then_some("hkdf_sha256"),
+            key_size: record.key_size,
+            keys: if key_type == KeyType::Hmac { None } else { Some(versions(key, context)?) },
+            latest_version: record.latest_version,
+            min_available_version: record.min_available_version,
+            min_decryption_version: record.min_decryption_version,
+            min_encryption_version: record.min_encryption_version,
+            name: &key.name,
+            protection: record.protection,
+            soft_deleted: record.soft_deleted,
+            supports_decryption: key_type.supports_encryption(),
+            supports_derivation: key_type.supports_derivation(),
+            supports_encryption: key_type.supports_encryption(),
+            supports_signing: key_type.supports_signing(),
+            key_type,
+        })
+    }
+}
+
+fn versions(key: &Key, context: Option<&[u8]>) -> Result<BTreeMap<String, VersionBody>, TransitError> {
+    let mut shown = BTreeMap::new();
+    for (number, version) in &key.versions {
+        let body = match &version.public_key {
+            None => VersionBody::Symmetric(version.created_at.as_second()),
+            Some(der) => VersionBody::Pair {
+                certificate_chain: "",
+                creation_time: version.created_at.to_string(),
+                name: key.record.key_type.curve_or_size(),
+                public_key: match (&version.material, context) {
+                    (Material::Derived(_), None) => String::new(),
+                    (Material::Derived(secret), Some(context)) => {
+                        encoding::encode(ed25519::Pair::derive(secret, context)?.public_key())
+                    }
+                    _ if key.record.key_type == KeyType::Ed25519 => encoding::encode(ed25519::raw_public_key(der)),
+                    _ => pem::write("PUBLIC KEY", der).to_string() + "\n",
+                },
+            },
+        };
+        shown.insert(number.to_string(), body);
+    }
+    Ok(shown)
+}

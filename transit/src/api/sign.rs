@@ -1,0 +1,123 @@
+//! `sign/:name`: signatures of a text or a batch.
+
+use crate::{
+    batch::{self, SignatureItem},
+    error::TransitError,
+    input::Text,
+    key::Key,
+    signing::{self, SignOptions, Signed},
+    transit::Transit,
+};
+use chancery_engine::{
+    Call, Fault, Response,
+    wire::{Count, Flag},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::sync::Arc;
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct SignRequest<'a> {
+    #[serde(borrow)]
+    input: Text<'a>,
+    #[serde(borrow)]
+    context: Text<'a>,
+    #[serde(borrow)]
+    hash_algorithm: Text<'a>,
+    /// The older name of `hash_algorithm`.
+    #[serde(borrow)]
+    algorithm: Text<'a>,
+    #[serde(borrow)]
+    signature_algorithm: Text<'a>,
+    #[serde(borrow)]
+    salt_length: Option<Text<'a>>,
+    #[serde(borrow)]
+    marshaling_algorithm: Text<'a>,
+    prehashed: Flag,
+    key_version: Count,
+    #[serde(borrow)]
+    batch_input: Option<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+struct SignResponse {
+    key_version: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_key: Option<String>,
+    signature: String,
+}
+
+/// Signs. A batch is always a 200; what went wrong stands in the items.
+pub(crate) async fn handle(engine: Arc<Transit>, call: Call) -> Result<Response, Fault> {
+    let request: SignRequest<'_> = call.parse()?;
+    let named =
+        [call.captures.text("urlalgorithm"), request.hash_algorithm.as_str(), request.algorithm.as_str(), "sha2-256"];
+    let hash = named.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+    let options = SignOptions::parse(
+        hash,
+        request.signature_algorithm.as_str(),
+        request.salt_length.as_ref().map(Text::as_str),
+        request.marshaling_algorithm.as_str(),
+        request.prehashed.0,
+    )?;
+    let key = engine.usable_key(call.captures.text("name"), TransitError::caller("signing key not found")).await?;
+    let key_type = key.record.key_type;
+    if !key_type.supports_signing() {
+        return Err(TransitError::TypeDoesNot { operation: "signing", key_type: key_type.name() }.into());
+    }
+    options.check(key_type, request.signature_algorithm.as_str())?;
+    let version = request.key_version.0;
+    let Some(raw) = request.batch_input else {
+        let input = (request.input.as_str(), request.context.as_str());
+        let Signed { signature, key_version, public_key } =
+            signing::sign(&engine, &key, options, version, input).await?;
+        return Response::data(&SignResponse { key_version, public_key, signature });
+    };
+    let items = batch::parse::<SignatureItem<'_>>(raw)?;
+    let mut out = Vec::new();
+    batch::open_results(&mut out);
+    for chunk in items.chunks(SIGNATURES_AT_ONCE) {
+        let work = chunk.iter().map(|item| sign_item(&engine, &key, options, version, item));
+        let outcomes = futures_util::future::join_all(work).await;
+        for (outcome, item) in outcomes.into_iter().zip(chunk) {
+            write_item(outcome, item, &mut out);
+        }
+    }
+    batch::close_results(&mut out);
+    Ok(Response::json(out))
+}
+
+/// Signatures of one batch that are under way together.
+const SIGNATURES_AT_ONCE: usize = 16;
+
+async fn sign_item(
+    engine: &Transit,
+    key: &Arc<Key>,
+    options: SignOptions,
+    version: i64,
+    item: &SignatureItem<'_>,
+) -> Result<Signed, TransitError> {
+    let input = item.input.as_deref().ok_or_else(|| TransitError::caller("missing input"))?;
+    signing::sign(engine, key, options, version, (input, &item.context)).await
+}
+
+fn write_item(outcome: Result<Signed, TransitError>, item: &SignatureItem<'_>, out: &mut Vec<u8>) {
+    match outcome {
+        Ok(signed) => {
+            out.extend_from_slice(br#"{"signature":"#);
+            batch::write_text(&signed.signature, out);
+            batch::write_key_version(signed.key_version, out);
+            if let Some(public_key) = signed.public_key {
+                out.extend_from_slice(br#","publickey":"#);
+                batch::write_text(&public_key, out);
+            }
+            out.push(b',');
+        }
+        Err(error) => {
+            out.extend_from_slice(br#"{"key_version":0,"#);
+            batch::write_error(&error, out);
+        }
+    }
+    batch::write_reference(&item.reference, out);
+}

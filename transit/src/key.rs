@@ -1,0 +1,161 @@
+//! A named key: its options, its versions, and which of them may do what (`vault-api.md` §1.4).
+
+use crate::{
+    ciphertext::Kind,
+    error::TransitError,
+    key_type::{KeyType, Protection},
+    version::KeyVersion,
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, ops::RangeInclusive};
+
+/// Shortest rotation period, in seconds.
+pub(crate) const SHORTEST_ROTATION_SECONDS: i64 = 3600;
+
+/// What is stored of a key besides its versions.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct KeyRecord {
+    #[serde(rename = "type")]
+    pub(crate) key_type: KeyType,
+    pub(crate) protection: Protection,
+    pub(crate) derived: bool,
+    pub(crate) convergent_encryption: bool,
+    pub(crate) exportable: bool,
+    pub(crate) allow_plaintext_backup: bool,
+    pub(crate) deletion_allowed: bool,
+    #[serde(default)]
+    pub(crate) soft_deleted: bool,
+    pub(crate) auto_rotate_period_seconds: i64,
+    /// Bytes of a key of type `hmac`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key_size: Option<u16>,
+    pub(crate) latest_version: u32,
+    pub(crate) min_decryption_version: u32,
+    /// 0: no floor besides the decryption one.
+    pub(crate) min_encryption_version: u32,
+    /// 0: never trimmed.
+    pub(crate) min_available_version: u32,
+}
+
+/// A key ready for use: everything an operation needs, without store or lock.
+pub(crate) struct Key {
+    pub(crate) name: String,
+    pub(crate) record: KeyRecord,
+    /// The versions from the decryption minimum up.
+    pub(crate) versions: BTreeMap<u32, KeyVersion>,
+}
+
+/// A version with its number.
+#[derive(Clone, Copy)]
+pub(crate) struct Numbered<'k> {
+    pub(crate) number: u32,
+    pub(crate) version: &'k KeyVersion,
+}
+
+impl KeyRecord {
+    /// The record of a new key with nothing but a type.
+    pub(crate) fn new(key_type: KeyType) -> Self {
+        Self {
+            key_type,
+            protection: Protection::Software,
+            derived: false,
+            convergent_encryption: false,
+            exportable: false,
+            allow_plaintext_backup: false,
+            deletion_allowed: false,
+            soft_deleted: false,
+            auto_rotate_period_seconds: 0,
+            key_size: None,
+            latest_version: 1,
+            min_decryption_version: 1,
+            min_encryption_version: 0,
+            min_available_version: 0,
+        }
+    }
+
+    /// Numbers of the versions that may be used.
+    pub(crate) fn usable_versions(&self) -> RangeInclusive<u32> {
+        self.min_decryption_version.max(1)..=self.latest_version
+    }
+
+    /// Numbers of the versions that exist, usable or not.
+    pub(crate) fn existing_versions(&self) -> RangeInclusive<u32> {
+        self.min_available_version.max(1)..=self.latest_version
+    }
+
+    /// Bytes of a key of type `hmac`.
+    pub(crate) fn mac_key_bytes(&self) -> usize {
+        self.key_size.map_or(32, usize::from)
+    }
+}
+
+impl Key {
+    /// Refuses a key that is kept but must not be used.
+    pub(crate) fn usable(&self) -> Result<(), TransitError> {
+        if self.record.soft_deleted { Err(TransitError::SoftDeleted) } else { Ok(()) }
+    }
+
+    /// The version that encrypts or signs; `requested` 0 is the latest. `operation` goes into the texts.
+    pub(crate) fn version_to_make(
+        &self,
+        requested: i64,
+        operation: &'static str,
+    ) -> Result<Numbered<'_>, TransitError> {
+        let number = match u32::try_from(requested) {
+            Ok(0) => self.record.latest_version,
+            Err(_) if requested < 0 => return Err(TransitError::VersionNegative(operation)),
+            Ok(number) if number <= self.record.latest_version => number,
+            _ => return Err(TransitError::VersionTooHigh(operation)),
+        };
+        if number < self.record.min_encryption_version {
+            return Err(TransitError::VersionBelowMinimum(operation));
+        }
+        self.numbered(number)
+    }
+
+    /// The version that made a ciphertext or a signature.
+    pub(crate) fn version_to_check(&self, number: i64, kind: Kind) -> Result<Numbered<'_>, TransitError> {
+        if number > i64::from(self.record.latest_version) {
+            return Err(kind.too_new());
+        }
+        if number < i64::from(self.record.min_decryption_version) {
+            return Err(TransitError::VersionTooOld);
+        }
+        self.numbered(u32::try_from(number).map_err(|_| TransitError::NoSuchVersion)?)
+    }
+
+    /// The version that makes an HMAC; the texts differ from the others'.
+    pub(crate) fn version_for_hmac(&self, requested: i64) -> Result<Numbered<'_>, TransitError> {
+        let latest = self.record.latest_version;
+        let number = match u32::try_from(requested) {
+            Ok(0) => latest,
+            Ok(number) if number <= latest => number,
+            Err(_) if requested < 0 => {
+                return Err(TransitError::caller("key version does not exist (cannot be negative)"));
+            }
+            _ => {
+                return Err(TransitError::caller(format!("key version does not exist; latest key version is {latest}")));
+            }
+        };
+        if number < self.record.min_encryption_version {
+            return Err(TransitError::caller("cannot generate HMAC: version is too old (disallowed by policy)"));
+        }
+        self.numbered(number)
+    }
+
+    /// The version that made an HMAC.
+    pub(crate) fn version_to_check_hmac(&self, number: i64) -> Result<Numbered<'_>, TransitError> {
+        if number > i64::from(self.record.latest_version) {
+            return Err(Kind::Hmac.too_new());
+        }
+        if number < i64::from(self.record.min_decryption_version) {
+            return Err(TransitError::caller("cannot verify HMAC: version is too old (disallowed by policy)"));
+        }
+        self.numbered(u32::try_from(number).map_err(|_| TransitError::NoSuchVersion)?)
+    }
+
+    fn numbered(&self, number: u32) -> Result<Numbered<'_>, TransitError> {
+        let version = self.versions.get(&number).ok_or(TransitError::NoSuchVersion)?;
+        Ok(Numbered { number, version })
+    }
+}

@@ -1,0 +1,332 @@
+//! Signatures of one text with a named key, made and checked.
+
+use crate::{
+    ciphertext::{Kind, join},
+    ed25519, encoding,
+    error::TransitError,
+    hash::HashName,
+    key::{Key, Numbered},
+    key_type::KeyType,
+    transit::Transit,
+    version::Material,
+};
+use chancery_hsm::{HashAlgorithm, HsmError, SaltLength, SignInput, SignScheme};
+use der::{Decode, Encode, Sequence, asn1::UintRef};
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// How to sign or verify, as the request asks for it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SignOptions {
+    pub(crate) hash: HashName,
+    pub(crate) algorithm: RsaAlgorithm,
+    pub(crate) salt: SaltLength,
+    pub(crate) prehashed: bool,
+    pub(crate) marshaling: Marshaling,
+}
+
+/// `signature_algorithm`; only RSA looks at it, so an unknown name is no mistake with other keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RsaAlgorithm {
+    Pss,
+    Pkcs1v15,
+    Unknown,
+}
+
+/// `marshaling_algorithm`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Marshaling {
+    /// ECDSA as DER, standard base64.
+    Asn1,
+    /// ECDSA as r and s side by side, base64url (RFC 7518 §3.4).
+    Jws,
+}
+
+/// A signature with what the answer shows beside it.
+pub(crate) struct Signed {
+    pub(crate) signature: String,
+    pub(crate) key_version: u32,
+    /// Public key of a derived key.
+    pub(crate) public_key: Option<String>,
+}
+
+/// RFC 3279 §2.2.3
+#[derive(Sequence)]
+struct EcdsaSignature<'a> {
+    r: UintRef<'a>,
+    s: UintRef<'a>,
+}
+
+impl SignOptions {
+    /// Reads the options as texts; `hash` is the most specific name given.
+    pub(crate) fn parse(
+        hash: &str,
+        algorithm: &str,
+        salt: Option<&str>,
+        marshaling: &str,
+        prehashed: bool,
+    ) -> Result<Self, TransitError> {
+        let invalid = |what: &str, text: &str| TransitError::Caller(format!("invalid {what} {text:?}"));
+        Ok(Self {
+            hash: HashName::named(hash).ok_or_else(|| invalid("hash algorithm", hash))?,
+            algorithm: match algorithm {
+                "" | "pss" => RsaAlgorithm::Pss,
+                "pkcs1v15" => RsaAlgorithm::Pkcs1v15,
+                _ => RsaAlgorithm::Unknown,
+            },
+            salt: salt.map_or(Ok(SaltLength::Auto), parse_salt)?,
+            prehashed,
+            marshaling: match marshaling {
+                "" | "asn1" => Marshaling::Asn1,
+                "jws" => Marshaling::Jws,
+                other => return Err(invalid("marshaling type", other)),
+            },
+        })
+    }
+
+    /// Refuses combinations that make no sense for the key's type.
+    pub(crate) fn check(&self, key_type: KeyType, algorithm: &str) -> Result<(), TransitError> {
+        if key_type == KeyType::Ed25519 {
+            return Ok(());
+        }
+        if self.hash == HashName::None && !(self.prehashed && self.algorithm == RsaAlgorithm::Pkcs1v15) {
+            return Err(TransitError::caller(
+                "hash_algorithm=none requires both prehashed=true and signature_algorithm=pkcs1v15",
+            ));
+        }
+        if key_type.is_rsa() && self.algorithm == RsaAlgorithm::Unknown {
+            return Err(TransitError::Caller(format!("unsupported rsa signature algorithm {algorithm}")));
+        }
+        Ok(())
+    }
+
+    /// The scheme and what it signs.
+    fn scheme(&self, key_type: KeyType, input: Zeroizing<Vec<u8>>) -> Result<(SignScheme, SignInput), TransitError> {
+        let mut input = input;
+        if key_type == KeyType::Ed25519 {
+            return Ok((SignScheme::Ed25519, SignInput::Message(std::mem::take(&mut *input))));
+        }
+        if key_type.is_ecdsa() && self.prehashed {
+            let (hash, digest) = fitted_digest(key_type, &input)?;
+            return Ok((SignScheme::Ecdsa(hash), SignInput::Digest(digest)));
+        }
+        if self.hash == HashName::None {
+            return Err(HsmError::NotSupported { mechanism: "RSA PKCS#1 v1.5 without a hash".to_owned() }.into());
+        }
+        let hash = self.hash.function()?;
+        let scheme = match (key_type.is_ecdsa(), self.algorithm) {
+            (true, _) => SignScheme::Ecdsa(hash),
+            (false, RsaAlgorithm::Pkcs1v15) => SignScheme::RsaPkcs1(hash),
+            (false, _) => SignScheme::RsaPss { hash, salt: self.salt },
+        };
+        let input = std::mem::take(&mut *input);
+        if !self.prehashed {
+            return Ok((scheme, SignInput::Message(input)));
+        }
+        if input.len() != hash.digest_bytes() {
+            return Err(TransitError::caller("crypto/rsa: input must be hashed with given hash"));
+        }
+        Ok((scheme, SignInput::Digest(input)))
+    }
+}
+
+/// `auto`, `hash` or a number; 0 and -1 are Go's constants for the first two.
+fn parse_salt(text: &str) -> Result<SaltLength, TransitError> {
+    match text {
+        "auto" => Ok(SaltLength::Auto),
+        "hash" => Ok(SaltLength::Digest),
+        number => match number.parse::<i64>() {
+            Err(_) => Err(TransitError::Caller(format!("salt length neither 'auto', 'hash', nor an int: {number}"))),
+            Ok(0) => Ok(SaltLength::Auto),
+            Ok(-1) => Ok(SaltLength::Digest),
+            Ok(length) if length < 0 => Err(TransitError::Caller(format!("salt length is invalid: {length}"))),
+            Ok(length) => Ok(SaltLength::Fixed(u16::try_from(length).unwrap_or(u16::MAX))),
+        },
+    }
+}
+
+/// ECDSA signs the leftmost bits of whatever digest it is given (SEC 1 §4.1.3), so a ready-made one of any length is
+/// brought to that of a hash as wide as the curve: cut on the right, or filled with zeros on the left.
+fn fitted_digest(key_type: KeyType, digest: &[u8]) -> Result<(HashAlgorithm, Vec<u8>), TransitError> {
+    let hash = match key_type {
+        KeyType::EcdsaP256 => HashAlgorithm::Sha256,
+        KeyType::EcdsaP384 => HashAlgorithm::Sha384,
+        _ => HashAlgorithm::Sha512,
+    };
+    let width = hash.digest_bytes();
+    if key_type == KeyType::EcdsaP521 && digest.len() > width {
+        return Err(TransitError::caller("a digest for ecdsa-p521 has at most 64 bytes"));
+    }
+    let kept = digest.get(..width).unwrap_or(digest);
+    let mut fitted = vec![0; width.saturating_sub(kept.len())];
+    fitted.extend_from_slice(kept);
+    Ok((hash, fitted))
+}
+
+fn decode_context(context: &str) -> Result<Zeroizing<Vec<u8>>, TransitError> {
+    encoding::decode(context).map_err(|_| TransitError::ContextNotBase64)
+}
+
+/// Signs `input`, which is base64.
+pub(crate) async fn sign(
+    engine: &Transit,
+    key: &Arc<Key>,
+    options: SignOptions,
+    requested: i64,
+    (input, context): (&str, &str),
+) -> Result<Signed, TransitError> {
+    let key_type = key.record.key_type;
+    let input = encoding::decode(input).map_err(TransitError::in_input)?;
+    let context = decode_context(context)?;
+    let version = key.version_to_make(requested, "signing")?;
+    let (scheme, input) = options.scheme(key_type, input)?;
+    let mut public_key = None;
+    let signature = match &version.version.material {
+        Material::Pair(_) if key_type.is_rsa() => sign_off_thread(Arc::clone(key), version.number, scheme, input).await,
+        Material::Pair(pair) => pair.sign(scheme, &input),
+        Material::Derived(secret) => {
+            let pair = derive(secret, &context)?;
+            public_key = Some(encoding::encode(pair.public_key()));
+            pair.into_software_key()?.sign(scheme, &input)
+        }
+        Material::Hsm(reference) => engine.hsm()?.sign(reference, scheme, input).await,
+        Material::Aead(_) | Material::MacOnly => return Err(TransitError::Bug("a key that cannot sign")),
+    };
+    let signature = signature.map_err(|error| signing_refusal(error, options.salt))?;
+    let payload = match options.marshaling {
+        Marshaling::Asn1 => encoding::encode(&signature),
+        Marshaling::Jws => encoding::encode_url(&to_jws(key_type, signature)?),
+    };
+    Ok(Signed { signature: join(version.number, &payload), key_version: version.number, public_key })
+}
+
+/// An RSA signature takes milliseconds of arithmetic, too long for a thread that serves requests.
+async fn sign_off_thread(
+    key: Arc<Key>,
+    number: u32,
+    scheme: SignScheme,
+    input: SignInput,
+) -> Result<Vec<u8>, HsmError> {
+    let lost = HsmError::KeyNotFound { key: "the version that was to sign".to_owned() };
+    let work = move || match key.versions.get(&number).map(|version| &version.material) {
+        Some(Material::Pair(pair)) => pair.sign(scheme, &input),
+        _ => Err(lost),
+    };
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(HsmError::Closed))
+}
+
+fn signing_refusal(error: HsmError, salt: SaltLength) -> TransitError {
+    match (error, salt) {
+        (HsmError::InvalidInput { .. }, SaltLength::Fixed(length)) => {
+            TransitError::Caller(format!("requested salt length {length} is invalid"))
+        }
+        (error, _) => error.into(),
+    }
+}
+
+fn derive(secret: &[u8], context: &[u8]) -> Result<ed25519::Pair, TransitError> {
+    if context.is_empty() {
+        return Err(TransitError::MissingContextForSignature);
+    }
+    ed25519::Pair::derive(secret, context)
+}
+
+/// Whether `signature`, as [`sign`] writes it, is one of `input`.
+pub(crate) fn verify(
+    key: &Key,
+    options: SignOptions,
+    signature: &str,
+    (input, context): (&str, &str),
+) -> Result<bool, TransitError> {
+    let key_type = key.record.key_type;
+    let input = encoding::decode(input).map_err(TransitError::in_input)?;
+    let context = decode_context(context)?;
+    let envelope = Kind::Signature.parse(signature)?;
+    let version = key.version_to_check(envelope.version, Kind::Signature)?;
+    let signature = decode_signature(key_type, options.marshaling, envelope.payload)?;
+    let (scheme, input) = match options.scheme(key_type, input) {
+        // A digest of the wrong length was never signed.
+        Err(TransitError::Caller(_)) => return Ok(false),
+        other => other?,
+    };
+    let public_key = public_key(version, &context)?;
+    match chancery_hsm::verify(&public_key, scheme, &input, &signature) {
+        Err(error @ HsmError::InvalidInput { .. }) if matches!(options.salt, SaltLength::Fixed(_)) => {
+            Err(signing_refusal(error, options.salt))
+        }
+        Err(HsmError::InvalidInput { .. }) => Ok(false),
+        other => Ok(other?),
+    }
+}
+
+fn public_key(version: Numbered<'_>, context: &[u8]) -> Result<Vec<u8>, TransitError> {
+    match (&version.version.material, &version.version.public_key) {
+        (Material::Derived(secret), _) => Ok(derive(secret, context)?.public_key_der()),
+        (_, Some(public_key)) => Ok(public_key.clone()),
+        (_, None) => Err(TransitError::Bug("a key that cannot sign")),
+    }
+}
+
+fn decode_signature(key_type: KeyType, marshaling: Marshaling, payload: &str) -> Result<Vec<u8>, TransitError> {
+    let not_base64 = || TransitError::caller("invalid base64 signature value");
+    match marshaling {
+        Marshaling::Asn1 => {
+            let signature = encoding::decode(payload).map_err(|_| not_base64())?.to_vec();
+            if key_type.is_ecdsa() && EcdsaSignature::from_der(&signature).is_err() {
+                return Err(TransitError::caller("supplied signature is invalid"));
+            }
+            Ok(signature)
+        }
+        Marshaling::Jws => {
+            let signature = encoding::decode_url(payload).ok_or_else(not_base64)?;
+            from_jws(key_type, signature)
+        }
+    }
+}
+
+/// DER to r and s side by side; other signatures stay as they are.
+fn to_jws(key_type: KeyType, signature: Vec<u8>) -> Result<Vec<u8>, TransitError> {
+    let Some(width) = key_type.ecdsa_field_bytes() else { return Ok(signature) };
+    let malformed = TransitError::Crypto("an ECDSA signature is not DER");
+    let Ok(parsed) = EcdsaSignature::from_der(&signature) else { return Err(malformed) };
+    let mut sides = Vec::with_capacity(2 * width);
+    for side in [parsed.r.as_bytes(), parsed.s.as_bytes()] {
+        sides.resize(sides.len() + width.saturating_sub(side.len()), 0);
+        sides.extend_from_slice(side);
+    }
+    Ok(sides)
+}
+
+/// r and s side by side to DER; other signatures stay as they are.
+fn from_jws(key_type: KeyType, signature: Vec<u8>) -> Result<Vec<u8>, TransitError> {
+    if key_type.ecdsa_field_bytes().is_none() {
+        return Ok(signature);
+    }
+    let invalid = |_| TransitError::caller("supplied signature is invalid");
+    let (r, s) = signature.split_at(signature.len() / 2);
+    let (r, s) = (UintRef::new(r).map_err(invalid)?, UintRef::new(s).map_err(invalid)?);
+    EcdsaSignature { r, s }.to_der().map_err(invalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jws_and_der_are_two_writings_of_one_signature() {
+        for (r, s) in [([1_u8; 32], [0xff_u8; 32]), ([0; 32], [0x80; 32])] {
+            let sides = [r, s].concat();
+            let der = from_jws(KeyType::EcdsaP256, sides.clone()).unwrap();
+            assert_eq!(to_jws(KeyType::EcdsaP256, der).unwrap(), sides);
+        }
+    }
+
+    #[test]
+    fn salt_lengths_are_read_like_go_reads_them() {
+        assert_eq!(parse_salt("0").unwrap(), SaltLength::Auto);
+        assert_eq!(parse_salt("-1").unwrap(), SaltLength::Digest);
+        assert_eq!(parse_salt("20").unwrap(), SaltLength::Fixed(20));
+        assert_eq!(parse_salt("-2").unwrap_err().to_string(), "salt length is invalid: -2");
+        assert!(parse_salt("").unwrap_err().to_string().starts_with("salt length neither"));
+    }
+}

@@ -1,0 +1,219 @@
+//! One version of a key: how it is made, stored and expanded for use.
+
+use crate::{
+    aead::AeadKey,
+    ed25519, encoding,
+    error::TransitError,
+    key::KeyRecord,
+    key_type::{KeyType, Protection},
+};
+use chancery_hsm::{Hsm, HsmError, KeyAlgorithm, KeyPurpose, KeyReference, KeySpec, software::SoftwareKey};
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use zeroize::Zeroizing;
+
+/// Bytes of the HMAC key every version has beside its own.
+const MAC_KEY_BYTES: usize = 32;
+
+/// Longest key name that goes into a token's label; some tokens allow no more than 64 bytes in all.
+const LABEL_NAME_BYTES: usize = 40;
+
+/// One version as it lies in the store, sealed by the barrier.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct VersionRecord {
+    pub(crate) created_at: Timestamp,
+    pub(crate) material: StoredMaterial,
+}
+
+/// The secret half of a version.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "protection", rename_all = "lowercase")]
+pub(crate) enum StoredMaterial {
+    Software {
+        /// Symmetric: the key. RSA and ECDSA: PKCS#8 in DER. Ed25519: the seed.
+        key: StoredSecret,
+        /// The HMAC key; absent for type `hmac`, whose key it is already.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mac: Option<StoredSecret>,
+    },
+    Hsm {
+        key: KeyReference,
+        /// The HMAC key; absent for type `hmac` and where the token has no HMAC mechanism.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mac: Option<KeyReference>,
+    },
+}
+
+/// Secret bytes that are base64 in the store, wiped when dropped.
+pub(crate) struct StoredSecret(Zeroizing<Vec<u8>>);
+
+/// A version ready for use.
+pub(crate) struct KeyVersion {
+    pub(crate) created_at: Timestamp,
+    pub(crate) material: Material,
+    pub(crate) mac: MacKey,
+    /// SubjectPublicKeyInfo in DER, where the key has a public half.
+    pub(crate) public_key: Option<Vec<u8>>,
+}
+
+/// What does the work of a version.
+pub(crate) enum Material {
+    Aead(AeadKey),
+    /// The key that the keys of each context are derived from; for Ed25519 seed and public key.
+    Derived(Zeroizing<Vec<u8>>),
+    Pair(SoftwareKey),
+    /// Type `hmac`: [`KeyVersion::mac`] is all there is.
+    MacOnly,
+    Hsm(KeyReference),
+}
+
+/// What makes the HMACs of a version.
+pub(crate) enum MacKey {
+    Software(Zeroizing<Vec<u8>>),
+    Hsm(KeyReference),
+    /// The token had no HMAC mechanism when the version was made.
+    Missing,
+}
+
+impl VersionRecord {
+    /// Makes the material of a new version.
+    pub(crate) async fn generate(
+        name: &str,
+        record: &KeyRecord,
+        hsm: Option<&Hsm>,
+        now: Timestamp,
+    ) -> Result<Self, TransitError> {
+        let material = match record.protection {
+            Protection::Software => generate_software(record).await?,
+            Protection::Hsm => generate_in_hsm(name, record.key_type, hsm.ok_or(TransitError::NoHsm)?).await?,
+        };
+        Ok(Self { created_at: now, material })
+    }
+
+    /// The objects in the token that go with this version.
+    pub(crate) fn objects(&self) -> Vec<&KeyReference> {
+        match &self.material {
+            StoredMaterial::Software { .. } => Vec::new(),
+            StoredMaterial::Hsm { key, mac } => std::iter::once(key).chain(mac).collect(),
+        }
+    }
+}
+
+async fn generate_software(record: &KeyRecord) -> Result<StoredMaterial, TransitError> {
+    let key_type = record.key_type;
+    if key_type == KeyType::Hmac {
+        return Ok(StoredMaterial::Software { key: StoredSecret::random(record.mac_key_bytes())?, mac: None });
+    }
+    let key = if let Some(bytes) = key_type.symmetric_bytes() {
+        StoredSecret::random(bytes)?
+    } else if key_type == KeyType::Ed25519 {
+        StoredSecret::random(ed25519::SEED_BYTES)?
+    } else {
+        let algorithm = key_type.hsm_algorithm().ok_or(TransitError::Bug("a key pair without an algorithm"))?;
+        // An RSA key takes up to seconds of arithmetic.
+        let pair = tokio::task::spawn_blocking(move || SoftwareKey::generate(algorithm))
+            .await
+            .map_err(|_| TransitError::Bug("key generation was cancelled"))??;
+        StoredSecret(pair.to_bytes()?)
+    };
+    Ok(StoredMaterial::Software { key, mac: Some(StoredSecret::random(MAC_KEY_BYTES)?) })
+}
+
+async fn generate_in_hsm(name: &str, key_type: KeyType, hsm: &Hsm) -> Result<StoredMaterial, TransitError> {
+    let algorithm = key_type
+        .hsm_algorithm()
+        .ok_or_else(|| HsmError::NotSupported { mechanism: format!("keys of type {}", key_type.name()) })?;
+    let label: String = name.chars().take(LABEL_NAME_BYTES).collect();
+    let key = hsm.generate(KeySpec::new(algorithm, key_type.hsm_purpose(), format!("transit/{label}"))).await?;
+    if key_type == KeyType::Hmac {
+        return Ok(StoredMaterial::Hsm { key, mac: None });
+    }
+    let spec = KeySpec::new(KeyAlgorithm::Hmac, KeyPurpose::Mac, format!("transit/{label}/hmac"));
+    match hsm.generate(spec).await {
+        Ok(mac) => Ok(StoredMaterial::Hsm { key, mac: Some(mac) }),
+        Err(HsmError::NotSupported { .. }) => Ok(StoredMaterial::Hsm { key, mac: None }),
+        Err(error) => {
+            destroy(hsm, &key).await;
+            Err(error.into())
+        }
+    }
+}
+
+/// Destroys an object nobody refers to any more. A failure leaves an unused object behind, which the log names.
+pub(crate) async fn destroy(hsm: &Hsm, key: &KeyReference) {
+    if let Err(error) = hsm.destroy(key).await {
+        tracing::warn!(%key, %error, "an unused key stays in the token");
+    }
+}
+
+impl KeyVersion {
+    /// Makes a stored version ready for use; done once and cached.
+    pub(crate) fn expand(record: &KeyRecord, version: VersionRecord) -> Result<Self, TransitError> {
+        let created_at = version.created_at;
+        match version.material {
+            StoredMaterial::Hsm { key, mac } => {
+                let public_key = key.public_key.clone();
+                let mac = match mac {
+                    Some(mac) => MacKey::Hsm(mac),
+                    None if record.key_type == KeyType::Hmac => MacKey::Hsm(key.clone()),
+                    None => MacKey::Missing,
+                };
+                Ok(Self { created_at, material: Material::Hsm(key), mac, public_key })
+            }
+            StoredMaterial::Software { key, mac } => {
+                let (material, public_key) = expand_software(record, &key.0)?;
+                let mac = MacKey::Software(mac.unwrap_or(key).0);
+                Ok(Self { created_at, material, mac, public_key })
+            }
+        }
+    }
+}
+
+fn expand_software(record: &KeyRecord, key: &[u8]) -> Result<(Material, Option<Vec<u8>>), TransitError> {
+    let key_type = record.key_type;
+    Ok(match key_type {
+        KeyType::Hmac => (Material::MacOnly, None),
+        KeyType::Ed25519 => {
+            let pair = ed25519::Pair::from_seed(key)?;
+            let public_key = Some(pair.public_key_der());
+            if record.derived {
+                (Material::Derived(pair.seed_and_public_key()), public_key)
+            } else {
+                (Material::Pair(pair.into_software_key()?), public_key)
+            }
+        }
+        aead if aead.is_aead() && record.derived => (Material::Derived(Zeroizing::new(key.to_vec())), None),
+        aead if aead.is_aead() => (Material::Aead(AeadKey::expand(aead, key)?), None),
+        pair => {
+            let algorithm = pair.hsm_algorithm().ok_or(TransitError::Bug("a key pair without an algorithm"))?;
+            let pair = SoftwareKey::from_bytes(algorithm, key)?;
+            let public_key = pair.public_key_der().map(<[u8]>::to_vec);
+            (Material::Pair(pair), public_key)
+        }
+    })
+}
+
+impl StoredSecret {
+    fn random(bytes: usize) -> Result<Self, TransitError> {
+        let mut secret = Zeroizing::new(vec![0; bytes]);
+        aws_lc_rs::rand::fill(&mut secret).map_err(|_| TransitError::Random)?;
+        Ok(Self(secret))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Serialize for StoredSecret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&Zeroizing::new(encoding::encode(&self.0)))
+    }
+}
+
+impl<'de> Deserialize<'de> for StoredSecret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Zeroizing::new(String::deserialize(deserializer)?);
+        encoding::decode(&text).map(Self).map_err(|_| de::Error::custom("illegal base64 in a stored key"))
+    }
+}
