@@ -4,11 +4,12 @@ use crate::{
     audit::{Audit, NewDevice},
     fault::from_store,
     metrics::Metrics,
-    mount::{LeaseBounds, Mounts, factory::Factory},
+    mount::{LeaseBounds, Mounted, Mounts, factory::Factory},
 };
-use chancery_engine::{Clock, Fault};
+use chancery_auth::{LeaseRevoker, Leases, Policies, Tokens};
+use chancery_engine::{Clock, Engine, Fault};
 use chancery_hsm::Hsm;
-use chancery_store::{BarrierPhase, Changes, Store};
+use chancery_store::{BarrierPhase, Changes, SealKind, Store};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::{
@@ -24,6 +25,12 @@ pub struct Core {
     pub store: Store,
     /// The HSM, where one is configured.
     pub hsm: Option<Hsm>,
+    /// Policy documents.
+    pub policies: Policies,
+    /// Tokens, their wrapping kin included.
+    pub tokens: Tokens,
+    /// Leases.
+    pub leases: Leases,
     /// The mount table.
     pub mounts: Arc<Mounts>,
     /// The audit sinks.
@@ -59,15 +66,6 @@ pub struct Settings {
     pub unauthenticated_metrics: bool,
     /// Audit sinks the configuration declares.
     pub audit: Vec<NewDevice>,
-}
-
-/// How the barrier's root key is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SealKind {
-    /// By a key in the HSM; the appliance unseals itself.
-    Pkcs11,
-    /// By key shares people hold.
-    Shamir,
 }
 
 /// Who this installation is; made at the first unseal, stored sealed.
@@ -114,13 +112,28 @@ impl Core {
         let Parts { clock, store, hsm, settings } = parts;
         let metrics = Arc::new(Metrics::default());
         let audit = Arc::new(Audit::new(Arc::clone(&clock), store.clone(), hsm.clone(), Arc::clone(&metrics)));
-        let factory = Factory { store: store.clone(), hsm: hsm.clone(), clock: Arc::clone(&clock) };
+        let policies = Policies::new(store.clone(), Arc::clone(&clock));
+        let tokens = Tokens::new(store.clone(), Arc::clone(&clock), policies.clone());
+        let leases = Leases::new(tokens.clone());
+        let factory = Factory {
+            store: store.clone(),
+            hsm: hsm.clone(),
+            clock: Arc::clone(&clock),
+            tokens: tokens.clone(),
+            leases: leases.clone(),
+        };
         let mounts = Arc::new(Mounts::new(store.clone(), settings.leases, factory));
+        let revoker: std::sync::Weak<dyn LeaseRevoker> =
+            Arc::downgrade(&(Arc::clone(&mounts) as Arc<dyn LeaseRevoker>));
+        leases.set_revoker(revoker);
         Arc::new(Self {
             started: clock.now(),
             clock,
             store,
             hsm,
+            policies,
+            tokens,
+            leases,
             mounts,
             audit,
             metrics,
@@ -129,6 +142,16 @@ impl Core {
             cluster: OnceLock::new(),
             opening: tokio::sync::Mutex::new(()),
         })
+    }
+
+    /// Puts the engine of `sys/` in place; it serves while the barrier is sealed too.
+    pub fn install_system(&self, engine: Arc<dyn Engine>) {
+        self.mounts.install_system(engine);
+    }
+
+    /// Lets go of the engine of `sys/`, which holds this value.
+    pub(crate) fn remove_system(&self) {
+        self.mounts.remove_system();
     }
 
     /// Whether the barrier is open and everything behind it is loaded.
@@ -178,15 +201,41 @@ impl Core {
         tracing::info!("sealed");
     }
 
+    /// Revokes what a mount has granted, takes it out of service and deletes all it stored; `false` where there was
+    /// none. Auth mounts are addressed with their `auth/`.
+    ///
+    /// # Errors
+    /// [`Fault::Caller`] for mounts that cannot go; failures of engine and store, and then the mount stays.
+    pub async fn unmount(&self, path: &str) -> Result<bool, Fault> {
+        let Some(mounted) = self.mounts.removable(path, "unmount")? else { return Ok(false) };
+        self.leases.revoke_prefix(&mounted.entry.path).await?;
+        self.mounts.unmount(path).await
+    }
+
+    /// Moves a mount with its data to another path of the same class; its leases are revoked, as Vault does.
+    ///
+    /// # Errors
+    /// [`Fault::Caller`] in Vault's words where it cannot move there; failures of the store.
+    pub async fn remount(&self, from: &str, to: &str) -> Result<Arc<Mounted>, Fault> {
+        let Some(mounted) = self.mounts.removable(from, "remount")? else {
+            return Err(Fault::Caller(format!("no matching mount at \"{}/\"", from.trim_matches('/'))));
+        };
+        self.mounts.check_destination(&mounted.entry, to)?;
+        self.leases.revoke_prefix(&mounted.entry.path).await?;
+        self.mounts.remount(from, to).await
+    }
+
     async fn close(&self) {
         self.open.store(false, Ordering::Release);
         self.audit.forget().await;
         self.mounts.forget();
+        self.tokens.forget();
         self.store.barrier().seal().await;
     }
 
     async fn load(&self) -> Result<(), Fault> {
         self.load_cluster().await?;
+        self.policies.ensure_builtin().await?;
         self.mounts.load().await?;
         self.audit.load(&self.settings.audit).await
     }

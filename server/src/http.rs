@@ -15,3 +15,5 @@ pub mod listener;
 pub(crate) mod request;
 pub(crate) mod response;
 pub mod tls;
+
+pub use body::BodyLimits;

@@ -2,6 +2,8 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`appliance`] | start and stop |
+//! | [`config`] | our TOML and Vault-shaped HCL or JSON |
 //! | [`core`] | the shared state, unseal and seal |
 //! | [`pipeline`](mod@pipeline) | the one function every request goes through |
 //! | [`mount`] | mount table, router, engine kinds |
@@ -9,13 +11,19 @@
 //! | [`http`](mod@http) | listeners, TLS, requests in, answers out |
 //! | [`metrics`] | counters for Prometheus |
 
+pub mod appliance;
 pub mod audit;
+pub mod config;
 pub mod core;
 mod fault;
+pub mod http;
+mod jobs;
 pub mod metrics;
 pub mod mount;
+pub mod pipeline;
 pub mod reply;
 
+pub use appliance::{Appliance, StartError};
 pub use core::Core;
 
 /// Version that clients are told unless the configuration says otherwise: Terraform and other clients gate features on

@@ -15,6 +15,8 @@ pub use table::{LeaseBounds, MountClass, MountEntry, NewMount, Tuning};
 
 use crate::fault::from_store;
 use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use chancery_auth::LeaseRevoker;
 use chancery_engine::{Engine, Fault, MountPoint};
 use chancery_store::{Changes, Page, Store, View};
 use factory::Factory;
@@ -233,6 +235,20 @@ impl Mounts {
         Ok(())
     }
 
+    /// The mount at `path`, if there is one and it may go.
+    pub(crate) fn removable(&self, path: &str, verb: &str) -> Result<Option<Arc<Mounted>>, Fault> {
+        let Some(mounted) = self.at(path) else { return Ok(None) };
+        refuse_singleton(&mounted.entry, verb)?;
+        Ok(Some(mounted))
+    }
+
+    /// Whether a mount may move to `to`.
+    pub(crate) fn check_destination(&self, entry: &MountEntry, to: &str) -> Result<(), Fault> {
+        let to = canonical_path(to)?;
+        check_new_path(entry.class, &to).map_err(|_| Fault::Caller(format!("cannot remount to destination {to}")))?;
+        self.refuse_conflict(entry.class, &to)
+    }
+
     /// Moves a mount, data and all, to another path of the same class.
     pub(crate) async fn remount(&self, from: &str, to: &str) -> Result<Arc<Mounted>, Fault> {
         let (from, to) = (canonical_path(from)?, canonical_path(to)?);
@@ -241,9 +257,7 @@ impl Mounts {
             return Err(Fault::Caller(format!("no matching mount at {from:?}")));
         };
         refuse_singleton(&mounted.entry, "remount")?;
-        check_new_path(mounted.entry.class, &to)
-            .map_err(|_| Fault::Caller(format!("cannot remount to destination {to}")))?;
-        self.refuse_conflict(mounted.entry.class, &to)?;
+        self.check_destination(&mounted.entry, &to)?;
         let entry = MountEntry { path: to, ..mounted.entry.clone() };
         self.replace(&mounted, entry).await
     }
@@ -300,6 +314,17 @@ impl Mounts {
         let mut router = Router::clone(&self.router.load());
         change(&mut router);
         self.router.store(Arc::new(router));
+    }
+}
+
+#[async_trait]
+impl LeaseRevoker for Mounts {
+    async fn revoke(&self, mount_uuid: &str, internal: &[u8]) -> Result<(), Fault> {
+        match self.by_uuid(mount_uuid) {
+            Some(mounted) => mounted.engine.revoke_lease(internal).await,
+            // The mount went away and took everything it had granted along.
+            None => Ok(()),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     reply::{Lease, Reply, envelope, repeats_data},
 };
 use chancery_engine::{
-    Call, Fault, Identity, Operation, Permit, Request, Response, RouteMatch, RouteMiss, Verb,
+    Call, Fault, Identity, Operation, Permit, Request, Response, RouteMatch, RouteMiss, SecretBytes, Verb,
     call::MountPoint,
     policy::{AccessRequest, Acl},
     response::{AuthOutcome, Disposition, LeaseGrant},
@@ -71,6 +71,13 @@ pub async fn handle(core: &Core, mut request: Request) -> Audited<Reply> {
         Ok(decision) => act(core, request, decision).await,
         Err(fault) => Err(fault),
     };
+
+    // The last use of a counted token ends it, whatever came of the request.
+    if let Some(identity) = &trail.identity
+        && let Err(fault) = core.tokens.finish(identity).await
+    {
+        tracing::error!(request_id = id, %fault, "a used-up token could not be revoked; it is refused all the same");
+    }
 
     // 9: the entry is closed before anybody sees the answer.
     let mut reply = finished(id, outcome);
@@ -183,7 +190,8 @@ async fn act(core: &Core, request: Request, decision: Decision) -> Acted {
     let mut response = mounted.engine.handle(matched.index, verb, call).await?;
 
     if let Some(AuthOutcome::Login(login)) = response.auth {
-        let block = core.tokens.create_for_login(&mounted.point, path.as_str(), *login, client.map(|peer| peer.ip())).await?;
+        let (block, warnings) = core.tokens.create_for_login(&mounted.point, path.as_str(), *login).await?;
+        response.warnings.extend(warnings);
         response.auth = Some(AuthOutcome::Issued(Box::new(block)));
     }
     let lease = match response.lease.take() {
@@ -213,9 +221,9 @@ async fn register_lease(
     path: &str,
     identity: Option<&Identity>,
 ) -> Result<Lease, Fault> {
-    let (duration, renewable) = (grant.ttl, grant.renewable);
-    let id = core.leases.register(grant, mount, path, identity).await?;
-    Ok(Lease { id, duration, renewable })
+    let token_key = identity.map_or("", |identity| identity.token_key.as_str());
+    let registered = core.leases.register(&grant, mount, path, token_key).await?;
+    Ok(Lease { id: registered.lease_id, duration: registered.lease_duration, renewable: registered.renewable })
 }
 
 /// A failure, an empty answer and what is wrapped already are handed out as they are.
@@ -234,7 +242,7 @@ async fn wrap(core: &Core, ttl: Duration, path: &str, reply: &Reply, response: &
         Some(AuthOutcome::Issued(block)) => block.accessor.as_str(),
         Some(AuthOutcome::Login(_)) | None => "",
     };
-    let payload = chancery_engine::SecretBytes::new(envelope(reply, response));
-    let wrap_info = core.tokens.create_wrapping(ttl, path, &payload, accessor).await?;
+    let payload = SecretBytes::new(envelope(reply, response));
+    let wrap_info = core.tokens.create_wrapping(ttl.as_secs(), path, payload.expose(), accessor).await?;
     Ok(Response { wrap_info: Some(wrap_info), ..Response::empty() })
 }

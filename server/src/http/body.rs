@@ -1,34 +1,37 @@
 //! Whatever way parameters come, they become the text of one JSON object: JSON, a form, a query string.
 
-use chancery_engine::{Body, Fault};
+use chancery_engine::{Body, Fault, Limits, check_json_limits};
 use serde::Deserialize;
 use std::{collections::BTreeMap, fmt};
 
-/// Bounds on what a body may hold, checked while it is parsed and before anything is built from it.
+/// Bounds on what a body may hold, checked before anything is built from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BodyLimits {
     /// Bytes; more is 413.
     pub bytes: usize,
-    /// Nesting of objects and arrays.
-    pub depth: usize,
-    /// Strings, keys included. The default leaves room for a batch of 100,000 items with four members each; what it
-    /// costs is bounded by `bytes` already.
-    pub strings: usize,
+    /// What JSON may hold (CVE-2025-6203).
+    pub json: Limits,
+    /// The same for engines that take batches: room for 100,000 items of four members each. What such a body costs is
+    /// bounded by its bytes.
+    pub batch: Limits,
 }
 
 impl Default for BodyLimits {
     fn default() -> Self {
-        Self { bytes: 32 << 20, depth: 32, strings: 1_000_000 }
+        let batch = Limits { max_strings: 1_000_000, max_total: 2_000_000, ..Limits::default() };
+        Self { bytes: 32 << 20, json: Limits::default(), batch }
     }
 }
 
 /// The body of a POST, PUT or PATCH. The Content-Type matters only for forms: many clients do not set it.
-pub(crate) fn parse(bytes: Vec<u8>, content_type: &str, limits: &BodyLimits) -> Result<Body, Fault> {
+pub(crate) fn parse(bytes: Vec<u8>, content_type: &str, limits: &Limits) -> Result<Body, Fault> {
     let text = bytes.trim_ascii();
     if text.is_empty() {
         return Ok(Body::default());
     }
-    if content_type.starts_with("application/x-www-form-urlencoded") && !text.starts_with(b"{") && !text.starts_with(b"[")
+    if content_type.starts_with("application/x-www-form-urlencoded")
+        && !text.starts_with(b"{")
+        && !text.starts_with(b"[")
     {
         let form = String::from_utf8(bytes).map_err(|_| Fault::caller("form body is not valid UTF-8"))?;
         return from_pairs(form_pairs(&form));
@@ -80,7 +83,8 @@ fn form_pairs(text: &str) -> impl Iterator<Item = (String, String)> + '_ {
 }
 
 fn form_decode(text: &str) -> String {
-    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16)).and_then(|d| u8::try_from(d).ok());
+    let digit =
+        |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16)).and_then(|d| u8::try_from(d).ok());
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut index = 0;
@@ -99,40 +103,10 @@ fn form_decode(text: &str) -> String {
 }
 
 /// Checks that `text` is one JSON value within the limits, building nothing.
-fn check(text: &[u8], limits: &BodyLimits) -> Result<(), Fault> {
-    let complexity = |what: &str| Fault::Caller(format!("refused JSON input due to high complexity: exceeded maximum {what}"));
+fn check(text: &[u8], limits: &Limits) -> Result<(), Fault> {
+    check_json_limits(text, limits).map_err(|error| Fault::Caller(error.to_string()))?;
     if std::str::from_utf8(text).is_err() {
         return Err(Fault::caller("failed to decode JSON input: not valid UTF-8"));
-    }
-    let (mut depth, mut strings) = (0_usize, 0_usize);
-    let (mut in_string, mut escaped) = (false, false);
-    for &byte in text {
-        if in_string {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
-            }
-            continue;
-        }
-        match byte {
-            b'"' => {
-                in_string = true;
-                strings += 1;
-                if strings > limits.strings {
-                    return Err(complexity("number of strings"));
-                }
-            }
-            b'{' | b'[' => {
-                depth += 1;
-                if depth > limits.depth {
-                    return Err(complexity("nesting depth"));
-                }
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
     }
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     Syntax::deserialize(&mut deserializer)
@@ -168,13 +142,13 @@ mod tests {
     }
 
     fn json(bytes: &[u8]) -> Result<Body, Fault> {
-        parse(bytes.to_vec(), "", &BodyLimits::default())
+        parse(bytes.to_vec(), "", &Limits::default())
     }
 
     #[test]
     fn content_types_are_ignored_except_for_forms() {
         let form = "application/x-www-form-urlencoded";
-        let limits = BodyLimits::default();
+        let limits = Limits::default();
         assert_eq!(text(&parse(b"a=b+c&d=%2Fe&d=f".to_vec(), form, &limits).unwrap()), r#"{"a":"b c","d":"/e,f"}"#);
         assert_eq!(text(&parse(br#"{"a":1}"#.to_vec(), form, &limits).unwrap()), r#"{"a":1}"#);
         assert!(parse(b"a=b".to_vec(), "application/json", &limits).is_err());
@@ -190,14 +164,13 @@ mod tests {
     }
 
     #[test]
-    fn depth_and_strings_are_bounded() {
-        let limits = BodyLimits { bytes: 1000, depth: 3, strings: 4 };
-        let check = |body: &str| parse(body.as_bytes().to_vec(), "", &limits);
-        assert!(check(r#"{"a":{"b":[1]}}"#).is_ok());
-        assert!(check(r#"{"a":{"b":[[1]]}}"#).is_err());
-        assert!(check(r#"{"a":["b","c","d"]}"#).is_ok());
-        assert!(check(r#"{"a":["b","c","d","e"]}"#).is_err());
-        assert!(check(r#"{"a":"[[[[[[\"[[["}"#).is_ok());
+    fn a_batch_of_a_hundred_thousand_items_fits_where_batches_are_taken() {
+        let item = r#"{"plaintext":"aGVsbG8=","context":"aGk="}"#;
+        let body = format!("{{\"batch_input\":[{}]}}", vec![item; 100_000].join(","));
+        let limits = BodyLimits::default();
+        assert!(body.len() < limits.bytes);
+        assert!(parse(body.clone().into_bytes(), "", &limits.batch).is_ok());
+        assert!(parse(body.into_bytes(), "", &limits.json).is_err());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
     metrics, pipeline,
     reply::Reply,
 };
-use chancery_engine::Fault;
+use chancery_engine::{Fault, Limits, RequestPath};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use std::{net::SocketAddr, sync::Arc};
@@ -42,9 +42,17 @@ impl Door {
         }
     }
 
+    /// What JSON at `path` may hold: mounts that take batches get more.
+    pub(crate) fn json_limits(&self, path: &RequestPath) -> &Limits {
+        match self.core.mounts.route(path.as_str()) {
+            Some((mounted, _)) if mounted.entry.kind == "transit" => &self.limits.batch,
+            _ => &self.limits.json,
+        }
+    }
+
     async fn api(&self, client: SocketAddr, request: Request<Incoming>) -> HttpResponse {
         let (parts, incoming) = request.into_parts();
-        let request = match request::read(parts, incoming, client, &self.limits).await {
+        let request = match request::read(parts, incoming, client, self).await {
             Ok(request) => request,
             Err(refusal) => return *refusal,
         };

@@ -2,14 +2,15 @@
 //! knows who asks (`vault-api.md` §4.1; the texts are the real server's).
 
 use super::{
-    body::{self, BodyLimits},
+    body,
+    door::Door,
     response::{HttpResponse, bare, render},
 };
 use crate::{
     audit::{Audited, Exemption},
     reply::Reply,
 };
-use chancery_engine::{Body, Fault, Request, RequestPath, SecretString, Verb, wire::parse_duration};
+use chancery_engine::{Fault, Request, RequestPath, SecretString, Verb, wire::parse_duration};
 use http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use hyper::body::{Body as _, Incoming};
 use std::{net::SocketAddr, pin::Pin, time::Duration};
@@ -25,7 +26,7 @@ pub(crate) async fn read(
     parts: Parts,
     incoming: Incoming,
     client: SocketAddr,
-    limits: &BodyLimits,
+    door: &Door,
 ) -> Result<Request, Box<HttpResponse>> {
     let id = uuid::Uuid::new_v4().to_string();
     let query = parts.uri.query().unwrap_or_default();
@@ -43,7 +44,11 @@ pub(crate) async fn read(
     let wrap_ttl = wrap_ttl(&parts.headers).map_err(refuse)?;
     let token = token(&parts.headers);
     let body = match verb {
-        Verb::Write | Verb::Patch => read_body(verb, &parts.headers, incoming, limits).await.map_err(refuse)?,
+        Verb::Write | Verb::Patch => {
+            let bytes = read_body(verb, &parts.headers, incoming, door.limits.bytes).await.map_err(refuse)?;
+            let content_type = text(&parts.headers, header::CONTENT_TYPE.as_str());
+            body::parse(bytes, content_type, door.json_limits(&path)).map_err(refuse)?
+        }
         Verb::Read | Verb::List | Verb::Scan | Verb::Delete => body::from_query(query).map_err(refuse)?,
     };
     let headers = engine_headers(&parts.headers);
@@ -120,7 +125,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().trim()
 }
 
-async fn read_body(verb: Verb, headers: &HeaderMap, incoming: Incoming, limits: &BodyLimits) -> Result<Body, Fault> {
+async fn read_body(verb: Verb, headers: &HeaderMap, incoming: Incoming, limit: usize) -> Result<Vec<u8>, Fault> {
     let content_type = text(headers, header::CONTENT_TYPE.as_str());
     let media = content_type.split(';').next().unwrap_or_default().trim();
     if verb == Verb::Patch && !media.eq_ignore_ascii_case("application/merge-patch+json") {
@@ -128,10 +133,9 @@ async fn read_body(verb: Verb, headers: &HeaderMap, incoming: Incoming, limits: 
             "PATCH requires Content-Type of application/merge-patch+json, provided {content_type}"
         )));
     }
-    let bytes = tokio::time::timeout(BODY_TIMEOUT, collect(incoming, limits.bytes))
+    tokio::time::timeout(BODY_TIMEOUT, collect(incoming, limit))
         .await
-        .map_err(|_| Fault::caller("request body did not arrive in time"))??;
-    body::parse(bytes, content_type, limits)
+        .map_err(|_| Fault::caller("request body did not arrive in time"))?
 }
 
 async fn collect(mut incoming: Incoming, limit: usize) -> Result<Vec<u8>, Fault> {

@@ -78,7 +78,11 @@ fn server_config(source: &TlsSource) -> Result<ServerConfig, TlsError> {
         TlsSource::Files { certificate, key } => {
             let unreadable = |what, path: &PathBuf| {
                 let path = path.display().to_string();
-                move |detail: rustls::pki_types::pem::Error| TlsError::Unreadable { what, path, detail: detail.to_string() }
+                move |detail: rustls::pki_types::pem::Error| TlsError::Unreadable {
+                    what,
+                    path,
+                    detail: detail.to_string(),
+                }
             };
             let chain = CertificateDer::pem_file_iter(certificate)
                 .and_then(Iterator::collect::<Result<Vec<_>, _>>)

@@ -1,8 +1,10 @@
 //! The engine kinds this appliance knows, and how one is made for a mount.
 
 use super::table::{MountClass, MountEntry};
-use chancery_engine::{Clock, Engine, Fault};
+use chancery_auth::{Leases, Tokens};
+use chancery_engine::{Clock, Engine, Fault, Hosted};
 use chancery_hsm::Hsm;
+use chancery_kv::{Plain, Versioned};
 use chancery_store::Store;
 use std::sync::Arc;
 
@@ -11,13 +13,16 @@ pub(crate) struct Factory {
     pub(crate) store: Store,
     pub(crate) hsm: Option<Hsm>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tokens: Tokens,
+    pub(crate) leases: Leases,
 }
 
 impl Factory {
     /// Refuses kinds that cannot be mounted.
     pub(crate) fn check_mountable(class: MountClass, kind: &str) -> Result<(), Fault> {
         match (class, kind) {
-            (MountClass::Secret, "transit" | "pki") | (MountClass::Auth, "approle" | "userpass") => Ok(()),
+            (MountClass::Secret, "transit" | "pki" | "kv" | "kv-v1" | "kv-v2" | "generic")
+            | (MountClass::Auth, "approle" | "userpass") => Ok(()),
             (MountClass::Secret, "system" | "cubbyhole" | "identity") => {
                 Err(Fault::Caller(format!("mount type of {kind:?} is not mountable")))
             }
@@ -26,8 +31,17 @@ impl Factory {
         }
     }
 
+    /// The engine of a mount.
     pub(crate) fn build(&self, entry: &MountEntry) -> Result<Arc<dyn Engine>, Fault> {
-        let _ = (&self.store, &self.hsm, &self.clock);
-        Err(Fault::Dependency(format!("engine kind {:?} is unknown to this build", entry.kind)))
+        let view = self.store.view(&entry.view_name());
+        let store = self.store.clone();
+        let clock = Arc::clone(&self.clock);
+        let version = entry.tuning.options.as_ref().and_then(|options| options.get("version")).map(String::as_str);
+        let _ = (&self.hsm, &self.tokens, &self.leases);
+        Ok(match (entry.kind.as_str(), version) {
+            ("kv-v2", _) | ("kv", Some("2")) => Arc::new(Hosted::new(Versioned::new(view, store, clock))),
+            ("kv" | "kv-v1" | "generic", _) => Arc::new(Hosted::new(Plain::new(view, store))),
+            (kind, _) => return Err(Fault::Dependency(format!("engine kind {kind:?} is unknown to this build"))),
+        })
     }
 }
