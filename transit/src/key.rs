@@ -134,7 +134,9 @@ impl Key {
                 return Err(TransitError::caller("key version does not exist (cannot be negative)"));
             }
             _ => {
-                return Err(TransitError::caller(format!("key version does not exist; latest key version is {latest}")));
+                return Err(TransitError::caller(format!(
+                    "key version does not exist; latest key version is {latest}"
+                )));
             }
         };
         if number < self.record.min_encryption_version {
