@@ -95,8 +95,8 @@ fn classify(call: Function, code: RvError) -> Class {
     match code {
         R::EncryptedDataInvalid | R::EncryptedDataLenRange => Class::BadInput,
         R::DataInvalid | R::DataLenRange if decrypting => Class::BadInput,
-        // SoftHSM answers a bad tag this way; so does a dying token.
-        R::GeneralError | R::FunctionFailed if decrypting => Class::Ambiguous,
+        // SoftHSM answers a bad tag with the first of these, Kryoptic bad RSA padding with the second; so does a dying token.
+        R::GeneralError | R::DeviceError | R::FunctionFailed if decrypting => Class::Ambiguous,
         R::SessionHandleInvalid
         | R::SessionClosed
         | R::OperationActive
@@ -176,9 +176,11 @@ mod tests {
     }
 
     #[test]
-    fn general_error_is_ambiguous_only_while_decrypting() {
+    fn vague_codes_are_ambiguous_only_while_decrypting() {
         assert_eq!(classify(Function::Decrypt, RvError::GeneralError), Class::Ambiguous);
         assert_eq!(classify(Function::Sign, RvError::GeneralError), Class::Suspicious);
-        assert_eq!(classify(Function::Decrypt, RvError::DeviceError), Class::DeviceLost);
+        assert_eq!(classify(Function::Decrypt, RvError::DeviceError), Class::Ambiguous);
+        assert_eq!(classify(Function::Sign, RvError::DeviceError), Class::DeviceLost);
+        assert_eq!(classify(Function::Decrypt, RvError::DeviceRemoved), Class::DeviceLost);
     }
 }

@@ -128,7 +128,7 @@ fn private_usage(algorithm: KeyAlgorithm, purpose: KeyPurpose) -> Vec<Attribute>
         _ if algorithm.is_rsa() => {
             vec![Attribute::Sign(purpose.signs()), Attribute::Decrypt(purpose.decrypts_rsa()), Attribute::Unwrap(false)]
         }
-        _ => vec![Attribute::Sign(true), Attribute::Derive(false)],
+        _ => vec![Attribute::Sign(true), Attribute::Unwrap(false), Attribute::Derive(false)],
     }
 }
 
