@@ -76,15 +76,39 @@ async fn nothing_acknowledged_is_lost_by_kill_9() {
     }
 }
 
-/// The last acknowledgement of each writer.
-fn acks_of_a_killed_child(place: &Place, share: &[u8], lifetime: Duration) -> BTreeMap<u32, u64> {
-    let mut child = Command::new(std::env::current_exe().unwrap())
+/// From the 60th fsync on the disk fails: the child must end by itself, having acknowledged nothing after that.
+#[tokio::test]
+#[ignore = "needs strace"]
+async fn a_failed_fsync_is_an_error_and_never_an_acknowledgement() {
+    const HEALTHY: u32 = 60;
+    let place = Place::sqlite();
+    let (store, shares) = place.initialized(1, 1).await;
+    drop(store);
+    let failing = format!("inject=fsync,fdatasync:error=EIO:when={HEALTHY}+");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", &failing]);
+    let output = child(strace.arg(std::env::current_exe().unwrap()), &place, &shares[0])
+        .stderr(Stdio::null())
+        .output()
+        .expect("strace is installed");
+    assert!(!output.status.success(), "a commit must have failed");
+    let acks = String::from_utf8_lossy(&output.stdout).matches("ack ").count();
+    assert!(acks > 0, "the first commits succeed");
+    assert!(acks <= usize::try_from(HEALTHY * WRITERS).unwrap(), "{acks} acknowledgements");
+}
+
+/// The command that runs this binary as the child.
+fn child<'a>(command: &'a mut Command, place: &Place, share: &[u8]) -> &'a mut Command {
+    command
         .args(["--exact", "crash::crash_child", "--nocapture", "--test-threads=1"])
         .env(DATABASE, place.database())
         .env(SHARE, data_encoding::HEXLOWER.encode(share))
         .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+}
+
+/// The last acknowledgement of each writer.
+fn acks_of_a_killed_child(place: &Place, share: &[u8], lifetime: Duration) -> BTreeMap<u32, u64> {
+    let mut child = child(&mut Command::new(std::env::current_exe().unwrap()), place, share).spawn().unwrap();
     let output = BufReader::new(child.stdout.take().unwrap());
     let reader = std::thread::spawn(move || {
         let lines = output.lines().map_while(Result::ok);
