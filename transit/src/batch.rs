@@ -296,7 +296,7 @@ impl<'a> BatchItem<'a> for SignatureItem<'a> {
 
 /// Refuses a batch where some items carry a context and others do not.
 pub(crate) fn check_contexts<'i, 'a: 'i>(
-    items: impl Iterator<Item = &'i CipherItem<'a>> + Clone,
+    items: &(impl Iterator<Item = &'i CipherItem<'a>> + Clone),
 ) -> Result<(), TransitError> {
     if items.clone().all(|item| item.context.is_empty()) || items.clone().all(|item| !item.context.is_empty()) {
         return Ok(());

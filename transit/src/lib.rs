@@ -36,6 +36,8 @@ mod routes;
 mod signing;
 mod storage;
 mod transit;
+#[cfg(test)]
+mod vectors;
 mod version;
 
 pub use transit::Transit;

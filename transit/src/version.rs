@@ -37,10 +37,10 @@ pub(crate) enum StoredMaterial {
         mac: Option<StoredSecret>,
     },
     Hsm {
-        key: KeyReference,
+        key: Box<KeyReference>,
         /// The HMAC key; absent for type `hmac` and where the token has no HMAC mechanism.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        mac: Option<KeyReference>,
+        mac: Option<Box<KeyReference>>,
     },
 }
 
@@ -94,7 +94,7 @@ impl VersionRecord {
     pub(crate) fn objects(&self) -> Vec<&KeyReference> {
         match &self.material {
             StoredMaterial::Software { .. } => Vec::new(),
-            StoredMaterial::Hsm { key, mac } => std::iter::once(key).chain(mac).collect(),
+            StoredMaterial::Hsm { key, mac } => std::iter::once(key).chain(mac).map(AsRef::as_ref).collect(),
         }
     }
 }
@@ -126,12 +126,12 @@ async fn generate_in_hsm(name: &str, key_type: KeyType, hsm: &Hsm) -> Result<Sto
     let label: String = name.chars().take(LABEL_NAME_BYTES).collect();
     let key = hsm.generate(KeySpec::new(algorithm, key_type.hsm_purpose(), format!("transit/{label}"))).await?;
     if key_type == KeyType::Hmac {
-        return Ok(StoredMaterial::Hsm { key, mac: None });
+        return Ok(StoredMaterial::Hsm { key: Box::new(key), mac: None });
     }
     let spec = KeySpec::new(KeyAlgorithm::Hmac, KeyPurpose::Mac, format!("transit/{label}/hmac"));
     match hsm.generate(spec).await {
-        Ok(mac) => Ok(StoredMaterial::Hsm { key, mac: Some(mac) }),
-        Err(HsmError::NotSupported { .. }) => Ok(StoredMaterial::Hsm { key, mac: None }),
+        Ok(mac) => Ok(StoredMaterial::Hsm { key: Box::new(key), mac: Some(Box::new(mac)) }),
+        Err(HsmError::NotSupported { .. }) => Ok(StoredMaterial::Hsm { key: Box::new(key), mac: None }),
         Err(error) => {
             destroy(hsm, &key).await;
             Err(error.into())
@@ -154,11 +154,11 @@ impl KeyVersion {
             StoredMaterial::Hsm { key, mac } => {
                 let public_key = key.public_key.clone();
                 let mac = match mac {
-                    Some(mac) => MacKey::Hsm(mac),
-                    None if record.key_type == KeyType::Hmac => MacKey::Hsm(key.clone()),
+                    Some(mac) => MacKey::Hsm(*mac),
+                    None if record.key_type == KeyType::Hmac => MacKey::Hsm(KeyReference::clone(&key)),
                     None => MacKey::Missing,
                 };
-                Ok(Self { created_at, material: Material::Hsm(key), mac, public_key })
+                Ok(Self { created_at, material: Material::Hsm(*key), mac, public_key })
             }
             StoredMaterial::Software { key, mac } => {
                 let (material, public_key) = expand_software(record, &key.0)?;

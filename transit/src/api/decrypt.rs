@@ -53,7 +53,7 @@ fn in_process(key: &Key, request: &DecryptRequest<'_>, threads: usize) -> Result
         return Ok(one_in_process(key, &request.single())?);
     };
     let items = batch::parse::<DecryptItem<'_>>(raw)?;
-    batch::check_contexts(items.iter().map(|item| &item.0))?;
+    batch::check_contexts(&items.iter().map(|item| &item.0))?;
     let mut out = Vec::with_capacity(raw.get().len() + 64 * items.len());
     batch::open_results(&mut out);
     let failures = large::write_each(&items, threads, &mut out, |bench, index, DecryptItem(item), out, failures| {
@@ -93,7 +93,7 @@ async fn in_hsm(engine: &Transit, key: &Key, request: &DecryptRequest<'_>) -> Re
         return Ok(Response::json(out));
     };
     let items = batch::parse::<DecryptItem<'_>>(raw)?;
-    batch::check_contexts(items.iter().map(|item| &item.0))?;
+    batch::check_contexts(&items.iter().map(|item| &item.0))?;
     let (mut out, mut failures) = (Vec::with_capacity(raw.get().len() + 64 * items.len()), Failures::default());
     batch::open_results(&mut out);
     let mut index = 0;

@@ -102,7 +102,7 @@ fn one_in_process(key: &Key, item: &CipherItem<'_>) -> Result<Response, TransitE
 
 fn batch_in_process(key: &Key, raw: &RawValue, threads: usize, chosen: i64) -> Result<Response, Fault> {
     let items = batch::parse::<EncryptItem<'_>>(raw)?;
-    batch::check_contexts(items.iter().map(|item| &item.0))?;
+    batch::check_contexts(&items.iter().map(|item| &item.0))?;
     let mut out = Vec::with_capacity(raw.get().len() + 96 * items.len());
     batch::open_results(&mut out);
     let failures = large::write_each(&items, threads, &mut out, |bench, index, EncryptItem(item), out, failures| {
@@ -138,7 +138,7 @@ async fn in_hsm(engine: &Transit, key: &Key, request: &EncryptRequest<'_>) -> Re
         return Ok(Response::json(out));
     };
     let items = batch::parse::<EncryptItem<'_>>(raw)?;
-    batch::check_contexts(items.iter().map(|item| &item.0))?;
+    batch::check_contexts(&items.iter().map(|item| &item.0))?;
     let (mut out, mut failures) = (Vec::new(), Failures::default());
     batch::open_results(&mut out);
     let mut index = 0;

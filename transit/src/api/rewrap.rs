@@ -54,7 +54,7 @@ fn in_process(key: &Key, request: &RewrapRequest<'_>, threads: usize) -> Result<
         return Ok(Response::json(out));
     };
     let items = batch::parse::<RewrapItem<'_>>(raw)?;
-    batch::check_contexts(items.iter().map(|item| &item.0))?;
+    batch::check_contexts(&items.iter().map(|item| &item.0))?;
     let mut out = Vec::with_capacity(raw.get().len() + 64 * items.len());
     batch::open_results(&mut out);
     large::write_each(&items, threads, &mut out, |bench, _, RewrapItem(item), out, _: &mut Failures| {
@@ -87,7 +87,7 @@ async fn in_hsm(engine: &Transit, key: &Key, request: &RewrapRequest<'_>) -> Res
         return Ok(Response::json(out));
     };
     let items = batch::parse::<RewrapItem<'_>>(raw)?;
-    batch::check_contexts(items.iter().map(|item| &item.0))?;
+    batch::check_contexts(&items.iter().map(|item| &item.0))?;
     batch::open_results(&mut out);
     for chunk in items.chunks(large::HSM_REQUESTS_AT_ONCE) {
         let work = chunk.iter().map(|item| one_in_hsm(engine, key, &item.0));
