@@ -32,6 +32,16 @@ pub(crate) struct TokenFields {
 /// The `token_*` members of answers.
 #[derive(Debug, Serialize)]
 pub(crate) struct TokenMembers<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bound_cidrs: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_ttl: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    period: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policies: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl: Option<u64>,
     token_bound_cidrs: &'a [String],
     token_explicit_max_ttl: u64,
     token_max_ttl: u64,
@@ -44,10 +54,26 @@ pub(crate) struct TokenMembers<'a> {
     token_type: &'a str,
 }
 
+/// Which older spellings were used last; what was set by one is shown under it too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct OldSpellings {
+    policies: bool,
+    period: bool,
+    ttl: bool,
+    max_ttl: bool,
+    bound_cidrs: bool,
+}
+
 impl<'a> TokenMembers<'a> {
     /// Shows `parameters`.
-    pub(crate) fn of(parameters: &'a TokenParameters) -> Self {
+    pub(crate) fn of(parameters: &'a TokenParameters, old: OldSpellings) -> Self {
         Self {
+            bound_cidrs: old.bound_cidrs.then_some(parameters.bound_cidrs.as_slice()),
+            max_ttl: old.max_ttl.then_some(parameters.max_ttl),
+            period: old.period.then_some(parameters.period),
+            policies: old.policies.then_some(parameters.policies.as_slice()),
+            ttl: old.ttl.then_some(parameters.ttl),
             token_bound_cidrs: &parameters.bound_cidrs,
             token_explicit_max_ttl: parameters.explicit_max_ttl,
             token_max_ttl: parameters.max_ttl,
@@ -68,6 +94,24 @@ pub(crate) fn parse_part<'a, T: Deserialize<'a>>(call: &'a Call) -> Result<T, Fa
 }
 
 impl TokenFields {
+    /// Only what endpoints that set policies may look at.
+    pub(crate) fn policies_only(self) -> Self {
+        Self { policies: self.policies, token_policies: self.token_policies, ..Self::default() }
+    }
+
+    /// Notes which spellings were used.
+    pub(crate) fn note(&self, old: &mut OldSpellings) {
+        for (flag, uses_old, uses_new) in [
+            (&mut old.policies, self.policies.is_some(), self.token_policies.is_some()),
+            (&mut old.period, self.period.is_some(), self.token_period.is_some()),
+            (&mut old.ttl, self.ttl.is_some(), self.token_ttl.is_some()),
+            (&mut old.max_ttl, self.max_ttl.is_some(), self.token_max_ttl.is_some()),
+            (&mut old.bound_cidrs, self.bound_cidrs.is_some(), self.token_bound_cidrs.is_some()),
+        ] {
+            *flag = uses_old || *flag && !uses_new;
+        }
+    }
+
     /// Writes what was sent over `parameters` and checks the outcome.
     pub(crate) fn apply(self, parameters: &mut TokenParameters) -> Result<(), Fault> {
         if let Some(ttl) = self.token_ttl.or(self.ttl) {

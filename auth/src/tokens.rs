@@ -1,9 +1,9 @@
 //! The token store: makes, recognises, renews, revokes and wraps.
 
 mod authenticate;
-mod batch;
+pub(crate) mod batch;
 mod cache;
-mod create;
+pub(crate) mod create;
 pub(crate) mod record;
 mod renew;
 mod revoke;
@@ -11,18 +11,13 @@ mod ttl;
 mod wrapping;
 
 pub use create::{NewToken, sanitize_policies};
+pub(crate) use wrapping::RESPONSE_KEY;
 pub use wrapping::{Wrapped, WrappingInformation};
 
-use crate::{
-    error::{AuthError, stored},
-    leases::LeaseBook,
-    policies::Policies,
-    random,
-};
+use crate::{error::stored, leases::LeaseBook, policies::Policies, salt};
 use aws_lc_rs::hmac;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chancery_engine::{Clock, Fault, SecretString};
-use chancery_store::{Changes, Page, Store};
+use chancery_store::{Page, Store};
 use parking_lot::RwLock;
 use record::{Places, TokenRecord};
 use std::sync::Arc;
@@ -95,6 +90,10 @@ impl Tokens {
         &self.0.leases
     }
 
+    pub(crate) fn now(&self) -> jiff::Timestamp {
+        self.0.clock.now()
+    }
+
     /// The hash a token is stored under.
     pub(crate) async fn key_of(&self, token: &SecretString) -> Result<String, Fault> {
         let secrets = self.secrets().await?;
@@ -129,7 +128,7 @@ impl Tokens {
     }
 
     /// The stored token whether alive or not.
-    async fn load(&self, key: &str) -> Result<Option<Found>, Fault> {
+    pub(crate) async fn load(&self, key: &str) -> Result<Option<Found>, Fault> {
         let Some(entry) = stored(self.0.places.tokens.read(key).await)? else { return Ok(None) };
         let record = stored(entry.decode())?;
         Ok(Some(Found { key: key.to_owned(), record, version: entry.version }))
@@ -139,32 +138,11 @@ impl Tokens {
         if let Some(secrets) = self.0.secrets.read().as_ref() {
             return Ok(Arc::clone(secrets));
         }
-        let salt = self.secret("salt").await?;
-        let batch = self.secret("batch").await?;
+        let (store, view) = (&self.0.store, &self.0.places.secrets);
+        let salt = salt::read_or_make(store, view, "salt").await?;
+        let batch = salt::read_or_make(store, view, "batch").await?;
         let secrets = Arc::new(Secrets { salt: hmac::Key::new(hmac::HMAC_SHA256, &salt), batch });
         *self.0.secrets.write() = Some(Arc::clone(&secrets));
         Ok(secrets)
-    }
-
-    /// Reads a key, made at its first use.
-    async fn secret(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, Fault> {
-        let inner = &self.0;
-        let fresh = random::key()?;
-        let encoded = Zeroizing::new(STANDARD.encode(&*fresh));
-        let chosen = inner.store.transact("token store key", || async {
-            let mut changes = Changes::default();
-            match inner.places.secrets.read(name).await? {
-                Some(entry) => Ok((changes, Zeroizing::new(entry.decode::<String>()?))),
-                None => {
-                    changes.create(&inner.places.secrets, name, encoded.as_str())?;
-                    Ok::<_, AuthError>((changes, encoded.clone()))
-                }
-            }
-        });
-        let chosen: Zeroizing<String> = chosen.await?;
-        STANDARD
-            .decode(chosen.as_bytes())
-            .map(Zeroizing::new)
-            .map_err(|_| Fault::Dependency(format!("the token store's key {name:?} is damaged")))
     }
 }

@@ -1,6 +1,8 @@
 //! What a handler holds: the permit, the parameters and the mount it serves.
 
-use crate::{fault::Fault, identity::Identity, permit::Permit, request::Body, route::Captures, wire};
+use crate::{
+    fault::Fault, identity::Identity, permit::Permit, request::Body, route::Captures, secret::SecretString, wire,
+};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -25,6 +27,8 @@ pub struct Call {
     pub client: Option<SocketAddr>,
     /// Request headers the mount may see; names in lower case.
     pub headers: Vec<(String, String)>,
+    /// The token as it was presented. Set only for the token, system and cubbyhole engines, which act on it.
+    pub token: Option<SecretString>,
     pub(crate) notes: Arc<Notes>,
 }
 
@@ -65,6 +69,7 @@ impl Call {
             request_id: String::new(),
             client: None,
             headers: Vec::new(),
+            token: None,
             notes: Arc::default(),
         }
     }
