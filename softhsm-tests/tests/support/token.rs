@@ -63,7 +63,8 @@ impl Stage {
         let tokens = place.path().join("tokens");
         fs::create_dir(&tokens).expect("a directory for tokens");
         let configuration = place.path().join("softhsm2.conf");
-        let text = format!("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n", tokens.display());
+        let text =
+            format!("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n", tokens.display());
         fs::write(&configuration, text).expect("SoftHSM's configuration");
         let environment = [("SOFTHSM2_CONF", configuration.as_os_str().to_owned())];
         let made = Command::new("softhsm2-util")
@@ -113,11 +114,7 @@ fn inside() -> Option<Token> {
     Some(Token { module, place: PathBuf::from(std::env::var_os(PLACE)?) })
 }
 
-fn again(
-    module: &Path,
-    place: &Path,
-    environment: impl Iterator<Item = (&'static str, std::ffi::OsString)>,
-) -> Stage {
+fn again(module: &Path, place: &Path, environment: impl Iterator<Item = (&'static str, std::ffi::OsString)>) -> Stage {
     let binary = std::env::current_exe().expect("our own path");
     let status = Command::new(binary)
         .args(std::env::args_os().skip(1))
