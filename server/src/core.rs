@@ -94,7 +94,7 @@ impl Default for Settings {
         Self {
             api_version: crate::API_VERSION.to_owned(),
             seal: SealKind::Pkcs11,
-            key_encryption_label: "chancery-key-encryption".to_owned(),
+            key_encryption_label: "chancery/kek/main".to_owned(),
             storage_type: "file".to_owned(),
             cluster_name: None,
             api_address: String::new(),

@@ -87,14 +87,6 @@ impl Bound {
         Ok(Self { socket, address, tls, config })
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    pub(crate) fn is_tls(&self) -> bool {
-        self.tls.is_some()
-    }
-
     /// Starts to accept, until `stop` turns true.
     pub(crate) fn serve(self, core: Arc<Core>, stop: watch::Receiver<bool>) -> Serving {
         let door = Arc::new(Door { core, limits: self.config.limits, open_metrics: self.config.open_metrics });

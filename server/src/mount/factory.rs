@@ -6,6 +6,7 @@ use chancery_engine::{Clock, Engine, Fault, Hosted};
 use chancery_hsm::Hsm;
 use chancery_kv::{Plain, Versioned};
 use chancery_store::Store;
+use chancery_transit::Transit;
 use std::sync::Arc;
 
 /// What engines are made of.
@@ -37,8 +38,9 @@ impl Factory {
         let store = self.store.clone();
         let clock = Arc::clone(&self.clock);
         let version = entry.tuning.options.as_ref().and_then(|options| options.get("version")).map(String::as_str);
-        let _ = (&self.hsm, &self.tokens, &self.leases);
+        let _ = (&self.tokens, &self.leases);
         Ok(match (entry.kind.as_str(), version) {
+            ("transit", _) => Arc::new(Hosted::new(Transit::new(view, store, self.hsm.clone(), clock))),
             ("kv-v2", _) | ("kv", Some("2")) => Arc::new(Hosted::new(Versioned::new(view, store, clock))),
             ("kv" | "kv-v1" | "generic", _) => Arc::new(Hosted::new(Plain::new(view, store))),
             (kind, _) => return Err(Fault::Dependency(format!("engine kind {kind:?} is unknown to this build"))),
