@@ -115,13 +115,8 @@ impl Core {
         let policies = Policies::new(store.clone(), Arc::clone(&clock));
         let tokens = Tokens::new(store.clone(), Arc::clone(&clock), policies.clone());
         let leases = Leases::new(tokens.clone());
-        let factory = Factory {
-            store: store.clone(),
-            hsm: hsm.clone(),
-            clock: Arc::clone(&clock),
-            tokens: tokens.clone(),
-            leases: leases.clone(),
-        };
+        let factory =
+            Factory { store: store.clone(), hsm: hsm.clone(), clock: Arc::clone(&clock), tokens: tokens.clone() };
         let mounts = Arc::new(Mounts::new(store.clone(), settings.leases, factory));
         let revoker: std::sync::Weak<dyn LeaseRevoker> =
             Arc::downgrade(&(Arc::clone(&mounts) as Arc<dyn LeaseRevoker>));

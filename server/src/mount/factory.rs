@@ -1,7 +1,7 @@
 //! The engine kinds this appliance knows, and how one is made for a mount.
 
 use super::table::{MountClass, MountEntry};
-use chancery_auth::{Leases, Tokens};
+use chancery_auth::{Cubbyhole, TokenEngine, Tokens, Userpass};
 use chancery_engine::{Clock, Engine, Fault, Hosted};
 use chancery_hsm::Hsm;
 use chancery_kv::{Plain, Versioned};
@@ -15,7 +15,6 @@ pub(crate) struct Factory {
     pub(crate) hsm: Option<Hsm>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tokens: Tokens,
-    pub(crate) leases: Leases,
 }
 
 impl Factory {
@@ -38,11 +37,13 @@ impl Factory {
         let store = self.store.clone();
         let clock = Arc::clone(&self.clock);
         let version = entry.tuning.options.as_ref().and_then(|options| options.get("version")).map(String::as_str);
-        let _ = (&self.tokens, &self.leases);
         Ok(match (entry.kind.as_str(), version) {
             ("transit", _) => Arc::new(Hosted::new(Transit::new(view, store, self.hsm.clone(), clock))),
             ("kv-v2", _) | ("kv", Some("2")) => Arc::new(Hosted::new(Versioned::new(view, store, clock))),
             ("kv" | "kv-v1" | "generic", _) => Arc::new(Hosted::new(Plain::new(view, store))),
+            ("cubbyhole", _) => Arc::new(Hosted::new(Cubbyhole::new(store))),
+            ("token", _) => Arc::new(Hosted::new(TokenEngine::new(self.tokens.clone(), view, store))),
+            ("userpass", _) => Arc::new(Hosted::new(Userpass::new(view, store, clock))),
             (kind, _) => return Err(Fault::Dependency(format!("engine kind {kind:?} is unknown to this build"))),
         })
     }

@@ -14,7 +14,9 @@ async fn an_answer_is_the_whole_envelope_in_vaults_order() {
     assert_eq!(answer.header("cache-control"), "no-store");
     let id = answer.json()["request_id"].as_str().unwrap().to_owned();
     assert_eq!(uuid::Uuid::parse_str(&id).unwrap().get_version_num(), 4);
-    assert!(answer.text.starts_with(&format!("{{\"request_id\":\"{id}\",\"lease_id\":\"\",\"renewable\":false,")));
+    let start =
+        format!("{{\"request_id\":\"{id}\",\"lease_id\":\"\",\"renewable\":false,\"lease_duration\":2764800,\"data\":");
+    assert!(answer.text.starts_with(&start), "{}", answer.text);
     assert!(answer.text.ends_with("\"wrap_info\":null,\"warnings\":null,\"auth\":null}\n"), "{}", answer.text);
 }
 
