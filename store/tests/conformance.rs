@@ -9,6 +9,8 @@ mod common;
 mod certificates;
 #[path = "conformance/entries.rs"]
 mod entries;
+#[path = "conformance/histories.rs"]
+mod histories;
 
 use chancery_store::{BarrierPhase, Changes, StoreError};
 use common::Place;

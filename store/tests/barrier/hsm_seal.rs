@@ -64,6 +64,39 @@ async fn a_missing_key_encryption_key_is_named_and_never_made_again() {
     assert!(hsm.list().await.unwrap().is_empty());
 }
 
+/// Between making the key and writing the seal the power fails: what is left is the record of the key.
+async fn interrupted_initialisation(place: &Place, hsm: &Hsm) -> Store {
+    let store = place.sealed().await;
+    initialize(&store, hsm).await.unwrap();
+    drop(store);
+    let database = rusqlite::Connection::open(place.database()).unwrap();
+    database.execute("DELETE FROM barrier_records WHERE name <> 'key-encryption-key'", []).unwrap();
+    drop(database);
+    place.sealed().await
+}
+
+#[tokio::test]
+async fn an_interrupted_initialisation_goes_on_with_the_recorded_key() {
+    let (place, hsm) = (Place::sqlite(), Hsm::software());
+    let store = interrupted_initialisation(&place, &hsm).await;
+    let key = only_key(&hsm).await;
+    initialize(&store, &hsm).await.unwrap();
+    assert_eq!(only_key(&hsm).await.reference, key.reference);
+    store.barrier().seal().await;
+    store.barrier().unseal_with_hsm(&hsm).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_interrupted_initialisation_makes_no_second_key_for_one_that_is_gone() {
+    let (place, hsm) = (Place::sqlite(), Hsm::software());
+    let store = interrupted_initialisation(&place, &hsm).await;
+    hsm.destroy(&only_key(&hsm).await.reference).await.unwrap();
+    let refused = initialize(&store, &hsm).await;
+    assert!(matches!(refused, Err(StoreError::KeyEncryptionKeyMissing { .. })));
+    assert!(hsm.list().await.unwrap().is_empty());
+    assert_eq!(store.barrier().state().await.phase, BarrierPhase::Uninitialized);
+}
+
 #[tokio::test]
 async fn recovery_shares_prove_but_do_not_unseal() {
     let (place, hsm) = (Place::sqlite(), Hsm::software());

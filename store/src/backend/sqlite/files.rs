@@ -28,6 +28,7 @@ pub(super) fn claim(path: &Path) -> Result<Files, StoreError> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed("mkdir", folder))?;
         fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(failed("chmod", folder))?;
     }
+    warn_if_others_can_write(folder)?;
     let folder = folder.canonicalize().map_err(failed("realpath", folder))?;
     let database = folder.join(name);
 
@@ -43,6 +44,16 @@ pub(super) fn claim(path: &Path) -> Result<Files, StoreError> {
     // The new names in the directory must be durable before the first commit is acknowledged.
     File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed("fsync", &folder))?;
     Ok(Files { database, _lock: lock })
+}
+
+/// A directory that was there before is the operator's: its mode is not changed, but whoever can write in it can put
+/// another database in place.
+fn warn_if_others_can_write(folder: &Path) -> Result<(), StoreError> {
+    let mode = fs::metadata(folder).map_err(failed("stat", folder))?.permissions().mode();
+    if mode & 0o022 != 0 {
+        tracing::warn!(folder = %folder.display(), mode = format!("{:o}", mode & 0o7777), "others can write in the directory of the database");
+    }
+    Ok(())
 }
 
 /// Opens or creates a file that only its owner can read, whatever the umask says.
