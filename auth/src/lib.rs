@@ -6,12 +6,13 @@
 //! | the token store: make, authenticate, renew, revoke, wrap | [`Tokens`] | the pipeline, `sys/wrapping` |
 //! | leases of secrets and tokens | [`Leases`] | `sys/leases`, the sweeper |
 //! | token endpoints | [`TokenEngine`] | `auth/token/` |
-//! | login methods | [`Userpass`] | `auth/userpass/` |
+//! | login methods | [`AppRole`], [`Userpass`] | `auth/approle/`, `auth/userpass/` |
 //! | a token's private storage | [`Cubbyhole`] | `cubbyhole/` |
 //!
 //! Reading order: `tokens.rs` and its children `record` (what is stored), `ttl` (how long), `create`, `authenticate`,
 //! `renew`, `revoke`, `batch`, `wrapping`; then `leases.rs`; then one engine. Nothing here knows of HTTP.
 
+mod approle;
 mod cidr;
 mod cubbyhole;
 mod error;
@@ -24,6 +25,7 @@ mod token_engine;
 mod tokens;
 mod userpass;
 
+pub use approle::AppRole;
 pub use cubbyhole::Cubbyhole;
 pub use error::AuthError;
 pub use leases::{LeaseInformation, LeaseRevoker, Leases, RegisteredLease};
