@@ -25,6 +25,7 @@ mod seal;
 mod shares;
 
 pub use ceremony::{Initialize, Initialized, SealChoice, UnsealProgress};
+pub use rekey::PreparedRekey;
 pub use rotation::{KeyStatus, MAXIMUM_ENCRYPTIONS};
 pub use seal::SealKind;
 

@@ -24,8 +24,8 @@ mod wiped;
 
 pub use backend::Sequence;
 pub use barrier::{
-    Barrier, BarrierPhase, BarrierState, Initialize, Initialized, KeyStatus, MAXIMUM_ENCRYPTIONS, SealChoice, SealKind,
-    SealSummary, UnsealProgress,
+    Barrier, BarrierPhase, BarrierState, Initialize, Initialized, KeyStatus, MAXIMUM_ENCRYPTIONS, PreparedRekey,
+    SealChoice, SealKind, SealSummary, UnsealProgress,
 };
 pub use changes::Changes;
 pub use error::{ShareFault, StoreError};

@@ -17,6 +17,37 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+/// New shares that are not in force yet.
+pub struct PreparedRekey {
+    key: KeyBytes,
+    shares: u8,
+    threshold: u8,
+    split: Vec<Zeroizing<Vec<u8>>>,
+}
+
+impl PreparedRekey {
+    /// The new shares.
+    #[must_use]
+    pub fn shares(&self) -> &[Zeroizing<Vec<u8>>] {
+        &self.split
+    }
+
+    /// Whether these shares, a threshold of them, make the new key.
+    #[must_use]
+    pub fn is_proven_by(&self, shares: &[Zeroizing<Vec<u8>>]) -> bool {
+        shares::combine(shares, self.threshold).is_ok_and(|key| key[..].ct_eq(&self.key[..]).into())
+    }
+}
+
+impl std::fmt::Debug for PreparedRekey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PreparedRekey")
+            .field("shares", &self.shares)
+            .field("threshold", &self.threshold)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Barrier {
     /// Whether these shares make the key they were made of: the unseal key of a Shamir seal, the recovery key otherwise.
     ///
@@ -41,31 +72,54 @@ impl Barrier {
         shares: impl Into<u32>,
         threshold: impl Into<u32>,
     ) -> Result<Initialized, StoreError> {
+        let prepared = self.prepare_rekey(proof, shares, threshold).await?;
+        self.commit_rekey(&prepared).await?;
+        Ok(Initialized { shares: prepared.split })
+    }
+
+    /// Makes new shares that are not in force until [`commit_rekey`](Self::commit_rekey): people can prove first that
+    /// they have them.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidShare`] if the proof is wrong, [`StoreError::InvalidSealConfiguration`], [`StoreError::Sealed`].
+    pub async fn prepare_rekey(
+        &self,
+        proof: &[Zeroizing<Vec<u8>>],
+        shares: impl Into<u32>,
+        threshold: impl Into<u32>,
+    ) -> Result<PreparedRekey, StoreError> {
         let (shares, threshold) = shares::check(shares.into(), threshold.into())?;
+        if !self.verify_shares(proof).await? {
+            return Err(ShareFault::WrongKey.into());
+        }
+        let key = aead::random_key()?;
+        let split = shares::split(&key, shares, threshold)?;
+        Ok(PreparedRekey { key, shares, threshold, split })
+    }
+
+    /// Puts prepared shares in force, under a new root key. The old shares are worthless afterwards.
+    ///
+    /// # Errors
+    /// [`StoreError::Sealed`], or the failure of database or HSM.
+    pub async fn commit_rekey(&self, prepared: &PreparedRekey) -> Result<(), StoreError> {
         let _alone = self.inner.ceremony.lock().await;
         let old = self.keyring()?;
         let seal = self.seal_record()?;
-        let proven = shares::combine(proof, seal.record.threshold)?;
-        if !is_right(&seal.record, &old, &proven)? {
-            return Err(ShareFault::WrongKey.into());
-        }
         let mut next = Keyring::clone(&old);
         next.root = aead::random_key()?;
-        let key = aead::random_key()?;
+        let key = &prepared.key;
         let instance = seal.record.instance.clone();
         let root = match &seal.record.root {
-            SealedRoot::Shamir { .. } => seal::seal_root(&instance, &key, &next.root)?,
+            SealedRoot::Shamir { .. } => seal::seal_root(&instance, key, &next.root)?,
             SealedRoot::Pkcs11 { label, envelope } => {
-                next.recovery = Some(seal::recovery_tag(&key)?);
+                next.recovery = Some(seal::recovery_tag(key)?);
                 let hsm = self.inner.hsm.lock().clone().ok_or(StoreError::NoHsm)?;
                 let keys = KeyEncryptionKeys { label: label.clone(), keys: envelope.keys().clone() };
                 seal::seal_root_in(&hsm, &instance, &keys, &next.root).await?
             }
         };
-        let record = SealRecord { instance, shares, threshold, root };
-        let split = shares::split(&key, shares, threshold)?;
-        self.write_rekeyed(&old, &seal, record, next).await?;
-        Ok(Initialized { shares: split })
+        let record = SealRecord { instance, shares: prepared.shares, threshold: prepared.threshold, root };
+        self.write_rekeyed(&old, &seal, record, next).await
     }
 
     /// Writes seal, keyring and counter under the new root key in one change.
