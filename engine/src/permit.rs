@@ -44,7 +44,11 @@ impl Permit {
         }
     }
 
-    /// The caller; `None` on a public route.
+    pub(crate) fn public_to(identity: Arc<Identity>, operation: Operation) -> Self {
+        Self { identity: Some(identity), ..Self::public(operation) }
+    }
+
+    /// The caller; `None` on a public route where nobody is known.
     #[must_use]
     pub fn identity(&self) -> Option<&Arc<Identity>> {
         self.identity.as_ref()

@@ -136,7 +136,8 @@ pub struct AuthBlock {
     pub num_uses: i64,
 }
 
-/// A lease to be registered for the answer's data.
+/// A lease to be registered for the answer's data. One that is not renewable and has nothing to revoke is only shown: its
+/// `lease_duration` is a hint for how long to keep the data.
 #[derive(Debug, Clone)]
 pub struct LeaseGrant {
     /// Seconds.

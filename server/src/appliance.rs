@@ -5,8 +5,9 @@ use crate::{
     core::{Core, Parts},
     http::listener::{Bound, ListenError, Serving},
     jobs,
+    sys::System,
 };
-use chancery_engine::{Clock, Fault, SystemClock};
+use chancery_engine::{Clock, Fault, Hosted, SystemClock};
 use chancery_hsm::{Hsm, HsmError, Pin, Pkcs11Config};
 use chancery_store::{BarrierPhase, SealKind, Store, StoreError};
 use std::{net::SocketAddr, path::Path, sync::Arc};
@@ -78,6 +79,7 @@ impl Appliance {
 
     async fn serve(bound: Vec<Bound>, parts: Parts, checkpoints: CheckpointConfig) -> Result<Self, StartError> {
         let core = Core::assemble(parts);
+        core.install_system(Arc::new(Hosted::new(System::new(Arc::clone(&core)))));
         unseal(&core).await?;
         let (stop, stopped) = watch::channel(false);
         let jobs = tokio::spawn(jobs::run(Arc::clone(&core), checkpoints, stopped.clone()));

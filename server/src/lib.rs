@@ -7,6 +7,7 @@
 //! | [`core`] | the shared state, unseal and seal |
 //! | [`pipeline`](mod@pipeline) | the one function every request goes through |
 //! | [`mount`] | mount table, router, engine kinds |
+//! | [`sys`](mod@sys) | the endpoints that run the appliance itself |
 //! | [`audit`] | sinks, hash chain, checkpoints, verification |
 //! | [`http`](mod@http) | listeners, TLS, requests in, answers out |
 //! | [`metrics`] | counters for Prometheus |
@@ -22,6 +23,7 @@ pub mod metrics;
 pub mod mount;
 pub mod pipeline;
 pub mod reply;
+pub mod sys;
 
 pub use appliance::{Appliance, StartError};
 pub use core::Core;

@@ -5,6 +5,7 @@ use crate::{
     core::Core,
     mount::Mounted,
     reply::{Lease, Reply, envelope, repeats_data},
+    sys,
 };
 use chancery_engine::{
     Call, Fault, Identity, Operation, Permit, Request, Response, RouteMatch, RouteMiss, SecretBytes, Verb,
@@ -37,6 +38,8 @@ pub async fn handle(core: &Core, mut request: Request) -> Audited<Reply> {
     let in_flight = core.metrics.request_started();
     let id = std::mem::take(&mut request.id);
     request.id.clone_from(&id);
+
+    adopt_wrapping_token(core, &mut request).await;
 
     // 3 to 5: where it goes, who asks, whether they may.
     let mut trail = Trail::default();
@@ -97,6 +100,19 @@ fn finished(id: String, acted: Acted) -> Reply {
     Reply { lease, ..Reply::new(id, outcome) }
 }
 
+/// A wrapping token in the header of `sys/wrapping/*` becomes the parameter it stands for: as a credential it would be
+/// used up by being looked at.
+async fn adopt_wrapping_token(core: &Core, request: &mut Request) {
+    if !core.is_open() || !sys::is_wrapping_path(request.path.as_str()) || sys::names_token(&request.body) {
+        return;
+    }
+    let Some(token) = &request.token else { return };
+    if core.tokens.is_wrapping(token).await.unwrap_or(false) {
+        request.body = sys::body_with_token(token);
+        request.token = None;
+    }
+}
+
 async fn decide(core: &Core, request: &Request, trail: &mut Trail) -> Result<Decision, Fault> {
     let path = request.path.as_str();
     let routed = core.mounts.route(path);
@@ -109,6 +125,14 @@ async fn decide(core: &Core, request: &Request, trail: &mut Trail) -> Result<Dec
         if !core.is_open() && mounted.entry.path != "sys/" {
             return Err(Fault::Sealed);
         }
+        let permit = match &request.token {
+            Some(token) if core.is_open() && sys::welcomes_caller(path) => {
+                let identity = core.tokens.authenticate(token, request.client.map(|client| client.ip())).await?;
+                let identity = trail.identity.insert(identity);
+                Acl::permit_public_to(matched, permit.operation(), identity).unwrap_or(permit)
+            }
+            _ => permit,
+        };
         return Ok(Decision { permit, mounted: Arc::clone(mounted), matched: matched.clone() });
     }
     if !core.is_open() {
@@ -195,10 +219,15 @@ async fn act(core: &Core, request: Request, decision: Decision) -> Acted {
         response.auth = Some(AuthOutcome::Issued(Box::new(block)));
     }
     let lease = match response.lease.take() {
+        Some(grant) if !grant.renewable && grant.internal.is_empty() => {
+            Some(Lease { id: String::new(), duration: grant.ttl, renewable: false })
+        }
         Some(grant) => Some(register_lease(core, grant, &mounted.point, path.as_str(), identity.as_deref()).await?),
         None => None,
     };
-    if let Some(ttl) = wrap_ttl.filter(|_| is_wrappable(&response)) {
+    // What `sys/` answers outside the envelope is no secret; it is handed out as it is.
+    let is_bare = response.raw.is_some() && mounted.entry.path == "sys/";
+    if let Some(ttl) = wrap_ttl.filter(|_| is_wrappable(&response) && !is_bare) {
         let reply = Reply { lease, ..Reply::new(id, Ok(Response::empty())) };
         return Ok((wrap(core, ttl, path.as_str(), &reply, &response).await?, None));
     }

@@ -36,6 +36,8 @@ mod ui;
 mod unseal;
 mod wrapping;
 
+pub(crate) use wrapping::{body_with_token, is_wrapping_path, names_token};
+
 use crate::Core;
 use async_trait::async_trait;
 use chancery_engine::{Call, Fault, MountPoint, Response, Route, RouteTable, Service, response::Disposition};
@@ -100,6 +102,11 @@ impl Service for System {
         self.root_generation.forget();
         self.rekeys.forget();
     }
+}
+
+/// Whether a public route at `path` shows more to a caller who is known.
+pub(crate) fn welcomes_caller(path: &str) -> bool {
+    path == "sys/internal/ui/mounts" || path.starts_with("sys/internal/ui/mounts/")
 }
 
 /// 200 with JSON that is not the envelope: `sys/init`, `sys/seal-status` and their like.

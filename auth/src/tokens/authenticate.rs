@@ -66,6 +66,29 @@ impl Tokens {
         self.revoke_key(&identity.token_key).await
     }
 
+    /// Policies of a live token, without counting a use.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn policies_of(&self, token: &SecretString) -> Result<Option<Vec<String>>, Fault> {
+        if batch::is_batch(token) {
+            return match self.authenticate_batch(token, None).await {
+                Ok(identity) => Ok(Some(identity.policies.to_vec())),
+                Err(Fault::Denied) => Ok(None),
+                Err(fault) => Err(fault),
+            };
+        }
+        Ok(self.find(token).await?.map(|found| found.record.policies))
+    }
+
+    /// Policies of the live token with this accessor.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn policies_of_accessor(&self, accessor: &str) -> Result<Option<Vec<String>>, Fault> {
+        Ok(self.find_accessor(accessor).await?.map(|found| found.record.policies))
+    }
+
     /// Takes one use. The last one marks the token as spent and lets the sweeper find it should the process die.
     async fn take_use(&self, key: String) -> Result<Found, Fault> {
         let inner = &self.0;

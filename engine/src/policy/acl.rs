@@ -250,6 +250,12 @@ impl Acl {
         (matched.access == Access::Public).then(|| Permit::public(operation))
     }
 
+    /// The permit of a route that needs no token, for a caller who showed one; the route decides what that changes.
+    #[must_use]
+    pub fn permit_public_to(matched: &RouteMatch, operation: Operation, identity: &Arc<Identity>) -> Option<Permit> {
+        (matched.access == Access::Public).then(|| Permit::public_to(Arc::clone(identity), operation))
+    }
+
     /// What `sys/capabilities` shows for `path`, sorted; `["root"]` for root, `["deny"]` where nothing is granted.
     #[must_use]
     pub fn capabilities(&self, path: &str) -> Vec<&'static str> {

@@ -42,7 +42,8 @@ pub(super) fn routes() -> Vec<Route<System>> {
     vec![
         Route::at("capabilities", "What a token may do at paths.").on(Verb::Write, of_token),
         Route::at("capabilities-self", "What the calling token may do at paths.").on(Verb::Write, of_caller),
-        Route::at("capabilities-accessor", "What the token of an accessor may do at paths.").on(Verb::Write, of_accessor),
+        Route::at("capabilities-accessor", "What the token of an accessor may do at paths.")
+            .on(Verb::Write, of_accessor),
         Route::at("internal/ui/resultant-acl", "All rules of the calling token.").on(Verb::Read, resultant),
     ]
 }

@@ -95,10 +95,16 @@ pub(super) fn decode_share(text: &SecretString) -> Result<Zeroizing<Vec<u8>>, Ce
         .map(Zeroizing::new)
         .map_err(|_| CeremonyError::told("'key' must be a valid hex or base64 string"))?;
     if bytes.len() < *SHARE_BYTES.start() {
-        return Err(CeremonyError::told(format!("invalid key: key is shorter than minimum {} bytes", SHARE_BYTES.start())));
+        return Err(CeremonyError::told(format!(
+            "invalid key: key is shorter than minimum {} bytes",
+            SHARE_BYTES.start()
+        )));
     }
     if bytes.len() > *SHARE_BYTES.end() {
-        return Err(CeremonyError::told(format!("invalid key: key is longer than maximum {} bytes", SHARE_BYTES.end())));
+        return Err(CeremonyError::told(format!(
+            "invalid key: key is longer than maximum {} bytes",
+            SHARE_BYTES.end()
+        )));
     }
     Ok(bytes)
 }

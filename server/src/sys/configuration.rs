@@ -1,7 +1,6 @@
 //! `config/*`: what can be said of the configuration over the API. It is changed in its file, under review, not here.
 
 use super::System;
-use crate::core::SealKind;
 use chancery_engine::{Call, Fault, Response, Route, Verb};
 use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc};
@@ -75,7 +74,7 @@ async fn sanitized(system: Arc<System>, _call: Call) -> Result<Response, Fault> 
         default_lease_ttl: settings.leases.default_ttl,
         max_lease_ttl: settings.leases.max_ttl,
         raw_storage_endpoint: false,
-        seals: [Seal { disabled: false, kind: if settings.seal == SealKind::Shamir { "shamir" } else { "pkcs11" } }],
+        seals: [Seal { disabled: false, kind: settings.seal.as_str() }],
         storage: Storage { kind: &settings.storage_type },
     })
 }

@@ -97,7 +97,8 @@ pub(super) fn routes() -> Vec<Route<System>> {
 async fn host_info(system: Arc<System>, _call: Call) -> Result<Response, Fault> {
     let system_information = rustix::system::sysinfo();
     let name = rustix::system::uname();
-    let (cpuinfo, meminfo) = tokio::join!(tokio::fs::read_to_string("/proc/cpuinfo"), tokio::fs::read_to_string("/proc/meminfo"));
+    let (cpuinfo, meminfo) =
+        tokio::join!(tokio::fs::read_to_string("/proc/cpuinfo"), tokio::fs::read_to_string("/proc/meminfo"));
     let models = cpuinfo.unwrap_or_default();
     let cpu = models
         .lines()
@@ -127,7 +128,8 @@ async fn host_info(system: Arc<System>, _call: Call) -> Result<Response, Fault> 
 
 /// A line of `/proc/meminfo`, which counts in kibibytes.
 fn memory_bytes(meminfo: &str, name: &str) -> u64 {
-    let kibibytes = meminfo.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse::<u64>().ok());
+    let kibibytes =
+        meminfo.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse::<u64>().ok());
     kibibytes.unwrap_or(0).saturating_mul(1024)
 }
 
@@ -181,7 +183,8 @@ impl System {
             .transact("record release", || async move {
                 let mut changes = Changes::default();
                 let known = view.read(VERSIONS).await?;
-                let mut releases: Releases = known.as_ref().map_or_else(|| Ok(Releases::default()), |entry| entry.decode())?;
+                let mut releases: Releases =
+                    known.as_ref().map_or_else(|| Ok(Releases::default()), |entry| entry.decode())?;
                 let version = env!("CARGO_PKG_VERSION");
                 if releases.0.last().is_none_or(|last| last.version != version) {
                     releases.0.push(Release { version: version.to_owned(), first_seen: now });

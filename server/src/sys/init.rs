@@ -1,16 +1,11 @@
 //! `init`: the first seal, and the first token.
 
-use super::{
-    System, bare,
-    ceremony::{CeremonyError, told_or_fault},
-    method_not_allowed,
-};
-use crate::core::SealKind;
+use super::{System, bare, ceremony::told_or_fault, method_not_allowed};
 use chancery_engine::{
     Call, Fault, Response, Route, SecretString, Verb,
     wire::{CommaList, Count},
 };
-use chancery_store::{BarrierPhase, Initialize, SealChoice};
+use chancery_store::{BarrierPhase, Initialize, SealChoice, SealKind};
 use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -69,10 +64,9 @@ async fn initialize(system: Arc<System>, call: Call) -> Result<Response, Fault> 
     let core = &system.core;
     let kind = core.settings.seal;
     let seal = system.seal_choice(&request)?;
-    let initialized =
-        core.store.barrier().initialize(Initialize { seal }).await.map_err(told_or_fault).map_err(vault_words)?;
+    let initialized = core.store.barrier().initialize(Initialize { seal }).await.map_err(told_or_fault)?;
     core.opened().await?;
-    let root_token = core.tokens.create_root().await?.client_token;
+    let root_token = core.tokens.create_root(None).await?.client_token;
     let (hex, base64) = spelled(&initialized.shares);
     let response = match kind {
         SealKind::Shamir => {
@@ -120,7 +114,9 @@ impl System {
             SealKind::Shamir => Ok(SealChoice::Shamir { shares, threshold }),
             SealKind::Pkcs11 => {
                 let hsm = self.core.hsm.clone().ok_or_else(|| {
-                    Fault::caller("the seal is `pkcs11`, but no HSM is configured: configure one or choose seal `shamir`")
+                    Fault::caller(
+                        "the seal is `pkcs11`, but no HSM is configured: configure one or choose seal `shamir`",
+                    )
                 })?;
                 Ok(SealChoice::Pkcs11 {
                     hsm,
@@ -158,8 +154,4 @@ pub(super) fn spelled(shares: &[Zeroizing<Vec<u8>>]) -> (Vec<SecretString>, Vec<
     let hex = shares.iter().map(|share| SecretString::new(HEXLOWER.encode(share))).collect();
     let base64 = shares.iter().map(|share| SecretString::new(BASE64.encode(share))).collect();
     (hex, base64)
-}
-
-fn vault_words(error: CeremonyError) -> Fault {
-    error.into()
 }

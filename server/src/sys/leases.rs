@@ -58,7 +58,8 @@ struct IrrevocableResponse {
 }
 
 pub(super) fn routes() -> Vec<Route<System>> {
-    let prefix = |pattern| Route::at(pattern, "Revokes every lease below a prefix.").on(Verb::Write, revoke_prefix).sudo();
+    let prefix =
+        |pattern| Route::at(pattern, "Revokes every lease below a prefix.").on(Verb::Write, revoke_prefix).sudo();
     let force = |pattern| {
         Route::at(pattern, "Revokes every lease below a prefix, and forgets those whose engine fails.")
             .on(Verb::Write, revoke_force)
@@ -132,7 +133,9 @@ async fn tidy(system: Arc<System>, _call: Call) -> Result<Response, Fault> {
     // What this endpoint is for elsewhere happens by itself here: leases and their index change in one transaction.
     let removed = system.core.tokens.tidy().await?;
     tracing::info!(removed, "lease tidy");
-    Ok(Response::empty().warn("Tidy operation finished. What it removed stands in the server's log.").disposed(Disposition::Accepted))
+    Ok(Response::empty()
+        .warn("Tidy operation finished. What it removed stands in the server's log.")
+        .disposed(Disposition::Accepted))
 }
 
 async fn count(_system: Arc<System>, call: Call) -> Result<Response, Fault> {

@@ -206,7 +206,13 @@ impl TuneRequest {
         Ok(())
     }
 
-    fn apply_token_type(&self, class: MountClass, occasion: Occasion, kind: &str, tuning: &mut Tuning) -> Result<(), Fault> {
+    fn apply_token_type(
+        &self,
+        class: MountClass,
+        occasion: Occasion,
+        kind: &str,
+        tuning: &mut Tuning,
+    ) -> Result<(), Fault> {
         match (class, occasion) {
             (MountClass::Secret, Occasion::Enabling) => return Ok(()),
             (MountClass::Secret, Occasion::Tuning) => {

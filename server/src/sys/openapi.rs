@@ -1,10 +1,7 @@
 //! `internal/specs/openapi`: the route tables of all mounts, in the words of OpenAPI 3.
 
 use super::{System, bare};
-use chancery_engine::{
-    Access, Call, Fault, Response, Route, Verb,
-    route::RouteDescription,
-};
+use chancery_engine::{Access, Call, Fault, Response, Route, Verb, route::RouteDescription};
 use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -71,7 +71,12 @@ pub(super) fn routes() -> Vec<Route<System>> {
     let bases = [
         (["rekey/init", "rekey/update", "rekey/verify", "rekey/backup"], Dialect::Vault, Subject::Barrier),
         (
-            ["rekey-recovery-key/init", "rekey-recovery-key/update", "rekey-recovery-key/verify", "rekey/recovery-key-backup"],
+            [
+                "rekey-recovery-key/init",
+                "rekey-recovery-key/update",
+                "rekey-recovery-key/verify",
+                "rekey/recovery-key-backup",
+            ],
             Dialect::Vault,
             Subject::Recovery,
         ),
@@ -119,7 +124,10 @@ pub(super) fn routes() -> Vec<Route<System>> {
 async fn status(system: Arc<System>, dialect: Dialect, subject: Subject) -> Result<Response, Fault> {
     let required = system.required_shares(subject).await?;
     let slot = system.rekeys.0.lock().await;
-    progress_answer(dialect, &slot.as_ref().map_or(Progress { required, ..Progress::default() }, |run| run.progress(required)))
+    progress_answer(
+        dialect,
+        &slot.as_ref().map_or(Progress { required, ..Progress::default() }, |run| run.progress(required)),
+    )
 }
 
 async fn start(system: Arc<System>, call: Call, dialect: Dialect, subject: Subject) -> Result<Response, Fault> {
@@ -128,7 +136,9 @@ async fn start(system: Arc<System>, call: Call, dialect: Dialect, subject: Subje
     let (shares, threshold) = (share_count(request.secret_shares), share_count(request.secret_threshold));
     refuse_pgp(&request.pgp_keys.0, "", shares)?;
     if request.backup.0 {
-        return Err(Fault::caller("cannot back up shares that are not encrypted: PGP keys are not supported by this server"));
+        return Err(Fault::caller(
+            "cannot back up shares that are not encrypted: PGP keys are not supported by this server",
+        ));
     }
     answers::check_shares(dialect, shares, threshold)?;
     let now = system.core.clock.now();
@@ -166,7 +176,11 @@ async fn update(system: Arc<System>, call: Call, dialect: Dialect, subject: Subj
     if running.verifying.is_some() {
         return Err(Fault::caller("rekey operation already finished; verification must be performed"));
     }
-    check_nonce(&running.attempt, &request.nonce.0, if dialect == Dialect::Vault { "this rekey operation" } else { "rotation" })?;
+    check_nonce(
+        &running.attempt,
+        &request.nonce.0,
+        if dialect == Dialect::Vault { "this rekey operation" } else { "rotation" },
+    )?;
     if running.attempt.knows(&share) {
         return Err(Fault::caller(if dialect == Dialect::Vault {
             "given key has already been provided during this generation operation"

@@ -120,7 +120,10 @@ pub(super) fn routes() -> Vec<Route<System>> {
 async fn status(system: Arc<System>, dialect: Dialect) -> Result<Response, Fault> {
     let required = system.seal_summary().await?.threshold;
     let slot = system.root_generation.0.lock().await;
-    answer(dialect, &slot.as_ref().map_or(Progress { required, ..Progress::default() }, |found| found.progress(required)))
+    answer(
+        dialect,
+        &slot.as_ref().map_or(Progress { required, ..Progress::default() }, |found| found.progress(required)),
+    )
 }
 
 async fn start(system: Arc<System>, call: Call, dialect: Dialect) -> Result<Response, Fault> {

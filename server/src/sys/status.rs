@@ -2,7 +2,6 @@
 //! last.
 
 use super::{System, bare, method_not_allowed};
-use crate::core::SealKind;
 use chancery_engine::{
     Call, Fault, Response, Route, Verb,
     response::Disposition,
@@ -104,7 +103,10 @@ pub(super) fn routes() -> Vec<Route<System>> {
     };
     vec![
         page(Route::at("health", "Whether this node serves requests; the status code tells.").on(Verb::Read, health)),
-        page(Route::at("seal-status", "Whether the barrier is sealed, and how far unsealing is.").on(Verb::Read, seal_status)),
+        page(
+            Route::at("seal-status", "Whether the barrier is sealed, and how far unsealing is.")
+                .on(Verb::Read, seal_status),
+        ),
         page(Route::at("leader", "Which node is active.").on(Verb::Read, leader)),
         Route::at("ha-status", "The nodes of the cluster.").on(Verb::Read, ha_status),
     ]
@@ -127,10 +129,9 @@ async fn health(system: Arc<System>, call: Call) -> Result<Response, Fault> {
     };
     let code = match chosen {
         None => usual,
-        Some(Count(code)) => u16::try_from(code)
-            .ok()
-            .filter(|code| (200..=599).contains(code))
-            .ok_or_else(|| Fault::caller(""))?,
+        Some(Count(code)) => {
+            u16::try_from(code).ok().filter(|code| (200..=599).contains(code)).ok_or_else(|| Fault::caller(""))?
+        }
     };
     let mode = if open { "disabled" } else { "unknown" };
     let cluster = system.core.cluster().filter(|_| open);
@@ -181,11 +182,7 @@ impl System {
         let open = core.is_open();
         let cluster = core.cluster().filter(|_| open);
         let seal = state.seal;
-        let configured = match core.settings.seal {
-            SealKind::Pkcs11 => "pkcs11",
-            SealKind::Shamir => "shamir",
-        };
-        let kind = seal.as_ref().map_or(configured, |seal| seal.kind.as_str());
+        let kind = seal.as_ref().map_or(core.settings.seal, |seal| seal.kind).as_str();
         SealStatus {
             kind,
             initialized: state.phase != BarrierPhase::Uninitialized,

@@ -37,7 +37,8 @@ struct TuneResponse<'a> {
 // The path before `/tune` may have several segments, which a pattern cannot say: one route for each depth in use.
 const SECRET_PATTERNS: [&str; 4] =
     ["mounts/{a}/tune", "mounts/{a}/{b}/tune", "mounts/{a}/{b}/{c}/tune", "mounts/{a}/{b}/{c}/{d}/tune"];
-const AUTH_PATTERNS: [&str; 4] = ["auth/{a}/tune", "auth/{a}/{b}/tune", "auth/{a}/{b}/{c}/tune", "auth/{a}/{b}/{c}/{d}/tune"];
+const AUTH_PATTERNS: [&str; 4] =
+    ["auth/{a}/tune", "auth/{a}/{b}/tune", "auth/{a}/{b}/{c}/tune", "auth/{a}/{b}/{c}/{d}/tune"];
 
 pub(super) fn routes() -> Vec<Route<System>> {
     let secret = SECRET_PATTERNS.into_iter().map(|pattern| {

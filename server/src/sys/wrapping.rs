@@ -7,8 +7,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Paths whose caller may be nobody but the holder of a wrapping token.
-pub(crate) const WRAPPING_PATHS: [&str; 3] = ["sys/wrapping/lookup", "sys/wrapping/unwrap", "sys/wrapping/rewrap"];
+/// Whether a wrapping token is credential enough at `path`.
+pub(crate) fn is_wrapping_path(path: &str) -> bool {
+    matches!(path, "sys/wrapping/lookup" | "sys/wrapping/unwrap" | "sys/wrapping/rewrap")
+}
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -23,8 +25,10 @@ pub(super) fn routes() -> Vec<Route<System>> {
             .on(Verb::Read, lookup)
             .on(Verb::Write, lookup)
             .public(),
-        Route::at("wrapping/unwrap", "Hands out what a wrapping token holds.").on(Verb::Write, unwrap),
-        Route::at("wrapping/rewrap", "Moves what a wrapping token holds into a new one.").on(Verb::Write, rewrap),
+        Route::at("wrapping/unwrap", "Hands out what a wrapping token holds.").on(Verb::Write, unwrap).public(),
+        Route::at("wrapping/rewrap", "Moves what a wrapping token holds into a new one.")
+            .on(Verb::Write, rewrap)
+            .public(),
     ]
 }
 
@@ -39,25 +43,25 @@ async fn wrap(_system: Arc<System>, call: Call) -> Result<Response, Fault> {
 }
 
 async fn lookup(system: Arc<System>, call: Call) -> Result<Response, Fault> {
-    let token = given_token(&call)?;
-    if !system.core.is_open() {
-        return Err(Fault::Sealed);
-    }
+    let token = given_token(&system, &call)?;
     Response::data(&system.core.tokens.lookup_wrapping(&token).await?)
 }
 
 async fn unwrap(system: Arc<System>, call: Call) -> Result<Response, Fault> {
-    let wrapped = system.core.tokens.unwrap(&given_token(&call)?).await?;
+    let wrapped = system.core.tokens.unwrap(&given_token(&system, &call)?).await?;
     // The envelope as it was wrapped, not one envelope inside another.
     Ok(Response::raw("application/json", wrapped.payload.to_vec()))
 }
 
 async fn rewrap(system: Arc<System>, call: Call) -> Result<Response, Fault> {
-    let wrap_info = system.core.tokens.rewrap(&given_token(&call)?).await?;
+    let wrap_info = system.core.tokens.rewrap(&given_token(&system, &call)?).await?;
     Ok(Response { wrap_info: Some(wrap_info), ..Response::empty() })
 }
 
-fn given_token(call: &Call) -> Result<SecretString, Fault> {
+fn given_token(system: &System, call: &Call) -> Result<SecretString, Fault> {
+    if !system.core.is_open() {
+        return Err(Fault::Sealed);
+    }
     let request: WrappingRequest = call.parse()?;
     request
         .token
@@ -65,7 +69,7 @@ fn given_token(call: &Call) -> Result<SecretString, Fault> {
         .ok_or_else(|| Fault::Refused("error validating wrapping token: token is empty".to_owned()))
 }
 
-/// Whether the body of a request to one of [`WRAPPING_PATHS`] names a token itself.
+/// Whether the parameters of a request to `sys/wrapping/*` name a token themselves.
 pub(crate) fn names_token(body: &Body) -> bool {
     chancery_engine::wire::parse_body::<WrappingRequest>(body.json(), |_| {})
         .is_ok_and(|request| request.token.is_some_and(|token| !token.expose().is_empty()))
