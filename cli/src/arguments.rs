@@ -2,7 +2,7 @@
 
 use crate::{
     bench::BenchCommand,
-    commands::{audit, auth, data, kv, lease, login, operator, policy, secrets, shell, token},
+    commands::{appliance, audit, auth, data, kv, lease, login, operator, policy, secrets, shell, token},
     output::OutputFlags,
     remote::ConnectionFlags,
 };
@@ -29,6 +29,14 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Start a throw-away server with a private SoftHSM token and everything mounted
+    Dev(appliance::dev::DevFlags),
+    /// Run the server
+    Server(appliance::server::ServerFlags),
+    /// Set up a server: an HSM and a PIN become a configuration, a sealed database and recovery shares
+    Init(appliance::init::InitFlags),
+    /// Find what is wrong with a server's configuration, HSM, storage and machine (exit code 0 fine, 3 warnings, 4 failures)
+    Doctor(appliance::doctor::DoctorFlags),
     /// Print whether the server is initialized and unsealed (exit code 0 unsealed, 2 sealed, 1 no answer)
     Status,
     /// Log in and keep the token in the token file

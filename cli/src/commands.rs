@@ -31,6 +31,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let output = Output::new(&arguments.output)?;
     let output = &output;
     match &arguments.command {
+        Command::Dev(flags) => return appliance::dev::run(flags, output),
+        Command::Server(flags) => return appliance::server::run(flags, output),
+        Command::Doctor(flags) => return appliance::doctor::run(flags, output),
+        Command::Init(flags) => appliance::init::run(flags, output)?,
         Command::Audit(audit::AuditCommand::Verify(flags)) => return appliance::audit_verify::run(flags, output),
         Command::Policy(policy::PolicyCommand::Fmt(flags)) => policy::format(flags, output)?,
         Command::Print(command) => shell::print(command)?,

@@ -1,7 +1,7 @@
 //! Questions to a person at a terminal. Without one, a missing answer is an error, never a hang.
 
 use crate::failure::{Failure, Result};
-use std::io::{self, BufRead as _, IsTerminal as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use zeroize::Zeroizing;
 
 /// Whether there is a person to ask.
@@ -25,4 +25,14 @@ pub(crate) fn secret(argument: Option<&str>, question: &str) -> Result<Zeroizing
             .because("there is no terminal to ask at")
             .fix("give it as an argument, or - to read it from standard input")),
     }
+}
+
+/// A line of text, `default` where the person just presses Enter.
+pub(crate) fn line(question: &str, default: &str) -> Result<String> {
+    write!(io::stderr(), "{question} [{default}]: ")?;
+    io::stderr().flush()?;
+    let mut text = String::new();
+    io::stdin().lock().read_line(&mut text)?;
+    let text = text.trim();
+    Ok(if text.is_empty() { default.to_owned() } else { text.to_owned() })
 }

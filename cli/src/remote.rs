@@ -94,6 +94,22 @@ impl Remote {
         Ok(Self { connection, client, host })
     }
 
+    /// A server of our own on this machine: no environment, no token file, no retries.
+    pub(crate) fn local(address: &str, token: Option<String>) -> Result<Self> {
+        let connection = Connection::local(address)?;
+        let (client, host) = tls::client(&connection)?;
+        Ok(Self { connection, client, host }.with_token(token))
+    }
+
+    /// A server of our own whose certificate is not what is being asked about.
+    pub(crate) fn examining(address: &str) -> Result<Self> {
+        let mut connection = Connection::local(address)?;
+        connection.skip_verify = true;
+        connection.timeout = std::time::Duration::from_secs(3);
+        let (client, host) = tls::client(&connection)?;
+        Ok(Self { connection, client, host })
+    }
+
     /// The token requests carry.
     pub(crate) fn token(&self) -> Option<&str> {
         self.connection.token.as_deref().map(String::as_str)

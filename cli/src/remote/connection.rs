@@ -69,6 +69,26 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// Plain settings for a server of our own.
+    pub(super) fn local(address: &str) -> Result<Self> {
+        Ok(Self {
+            address: parse_address(address)?,
+            token: None,
+            ca_file: None,
+            ca_bytes: None,
+            ca_directory: None,
+            client_certificate: None,
+            server_name: None,
+            skip_verify: false,
+            namespace: None,
+            wrap_ttl: None,
+            headers: Vec::new(),
+            max_retries: 0,
+            timeout: Duration::from_secs(60),
+            print_curl: false,
+        })
+    }
+
     pub(crate) fn resolve(flags: &ConnectionFlags) -> Result<Self> {
         let path = |flag: &Option<PathBuf>, name| flag.clone().or_else(|| setting(name).map(PathBuf::from));
         let text = |flag: &Option<String>, name| flag.clone().or_else(|| setting(name));
