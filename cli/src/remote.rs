@@ -105,7 +105,7 @@ impl Remote {
     pub(crate) fn examining(address: &str) -> Result<Self> {
         let mut connection = Connection::local(address)?;
         connection.skip_verify = true;
-        connection.timeout = std::time::Duration::from_secs(3);
+        connection.timeout = Duration::from_secs(3);
         let (client, host) = tls::client(&connection)?;
         Ok(Self { connection, client, host })
     }

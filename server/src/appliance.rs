@@ -136,7 +136,11 @@ async fn bind(config: &Config) -> Result<Vec<Bound>, StartError> {
     Ok(bound)
 }
 
-async fn open_hsm(config: &HsmConfig) -> Result<Hsm, StartError> {
+/// Opens the token as [`Appliance::start`] does, for those who only want to look at it.
+///
+/// # Errors
+/// [`StartError::Config`] for the PIN, [`StartError::Hsm`] for the token.
+pub async fn open_hsm(config: &HsmConfig) -> Result<Hsm, StartError> {
     let pin = Pin::new(config.pin.resolve()?.expose()).map_err(StartError::Hsm)?;
     let mut pkcs11 = Pkcs11Config::new(&config.module, config.token.clone(), pin);
     pkcs11.sessions = config.sessions.unwrap_or(pkcs11.sessions);

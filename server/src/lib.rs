@@ -25,7 +25,7 @@ pub mod pipeline;
 pub mod reply;
 pub mod sys;
 
-pub use appliance::{Appliance, StartError};
+pub use appliance::{Appliance, StartError, open_hsm};
 pub use core::Core;
 
 /// Version that clients are told unless the configuration says otherwise: Terraform and other clients gate features on

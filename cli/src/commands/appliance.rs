@@ -38,9 +38,12 @@ fn log(flag: Option<&str>, configured: Option<&str>) -> Result<()> {
     let text = flag.map(str::to_owned).or(set).or_else(|| configured.map(str::to_owned));
     let text = text.as_deref().unwrap_or("info");
     let filter = EnvFilter::try_new(text.to_ascii_lowercase()).map_err(|error| {
-        Failure::local(format!("cannot read the log level {text:?}")).because(error).fix("write error, warn, info, debug or trace")
+        Failure::local(format!("cannot read the log level {text:?}"))
+            .because(error)
+            .fix("write error, warn, info, debug or trace")
     })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    let outcome = if io::stderr().is_terminal() { builder.try_init() } else { builder.json().flatten_event(true).try_init() };
+    let outcome =
+        if io::stderr().is_terminal() { builder.try_init() } else { builder.json().flatten_event(true).try_init() };
     outcome.map_err(|error| Failure::local("the log cannot be set up").because(error))
 }

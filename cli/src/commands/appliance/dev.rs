@@ -4,8 +4,8 @@
 //! SoftHSM reads `SOFTHSM2_CONF` when the module is loaded, and a process cannot change its own environment safely, so
 //! the command prepares the state directory ([`state`]) and then executes itself again with the variable set.
 
-pub(in super::super) mod setup;
 mod child;
+pub(in super::super) mod setup;
 mod show;
 mod state;
 

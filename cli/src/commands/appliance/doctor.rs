@@ -81,7 +81,11 @@ fn examine(flags: &DoctorFlags) -> Result<Vec<Finding>> {
     let config = match Config::read(path) {
         Ok(config) => config,
         Err(error) => {
-            findings.push(Finding::fail("configuration", error.to_string(), "correct the file; docs/configuration.md lists every setting"));
+            findings.push(Finding::fail(
+                "configuration",
+                error.to_string(),
+                "correct the file; docs/configuration.md lists every setting",
+            ));
             return Ok(findings);
         }
     };

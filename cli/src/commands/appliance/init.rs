@@ -114,8 +114,9 @@ pub(crate) fn run(flags: &InitFlags, output: &Output) -> Result<()> {
 fn choices(flags: &InitFlags, ask: bool) -> Result<Choices> {
     let missing = |what: &str, flag: &str| Failure::local(format!("{what} is not known")).fix(format!("give {flag}"));
     let module = match (&flags.module, found_modules()) {
-        (Some(name), _) => find_module(name)
-            .map_err(|error| Failure::local("the PKCS#11 module cannot be used").because(error))?,
+        (Some(name), _) => {
+            find_module(name).map_err(|error| Failure::local("the PKCS#11 module cannot be used").because(error))?
+        }
         (None, found) => {
             let first = found.first().cloned().ok_or_else(|| {
                 missing("the PKCS#11 module", "--module PATH").because("none was found in the usual places")

@@ -182,7 +182,11 @@ fn prepare(appliance: &Appliance, flags: &ServerFlags, output: &Output) -> Resul
         Some(id) => setup::fixed_root_token(&remote, id)?,
     };
     let remote = remote.with_token(Some(token.clone()));
-    setup::mount(&remote, "secret", &json!({"type": "kv", "options": {"version": "2"}, "description": "key/value secret storage"}))?;
+    setup::mount(
+        &remote,
+        "secret",
+        &json!({"type": "kv", "options": {"version": "2"}, "description": "key/value secret storage"}),
+    )?;
     if !flags.dev_no_store_token {
         setup::keep_token(&token, output)?;
     }

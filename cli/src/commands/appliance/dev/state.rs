@@ -157,11 +157,9 @@ impl State {
         server.distinguished_name.push(DnType::CommonName, "localhost");
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let leaf = server.signed_by(&server_key, &issuer).map_err(wrong)?;
-        for (name, text) in [
-            ("ca.pem", certificate.pem()),
-            ("server.pem", leaf.pem()),
-            ("server.key", server_key.serialize_pem()),
-        ] {
+        for (name, text) in
+            [("ca.pem", certificate.pem()), ("server.pem", leaf.pem()), ("server.key", server_key.serialize_pem())]
+        {
             let path = self.file(name);
             if path.exists() {
                 fs::remove_file(&path)?;

@@ -13,7 +13,9 @@ use std::{
 pub(super) fn private_file(what: &str, path: &Path) -> Finding {
     let name = path.display();
     match fs::metadata(path) {
-        Err(error) => Finding::fail(what, format!("{name}: {error}"), "give its path, or make it readable for this user"),
+        Err(error) => {
+            Finding::fail(what, format!("{name}: {error}"), "give its path, or make it readable for this user")
+        }
         Ok(data) if data.permissions().mode() & 0o077 != 0 => {
             let mode = data.permissions().mode() & 0o777;
             Finding::warn(what, format!("{name} may be read by others (mode {mode:o})"), format!("chmod 600 {name}"))
@@ -26,7 +28,9 @@ pub(super) fn private_file(what: &str, path: &Path) -> Finding {
 pub(super) fn durable_directory(what: &str, path: &Path) -> Finding {
     let name = path.display();
     match slowest_sync(path) {
-        Err(error) => Finding::fail(what, format!("cannot write in {name}: {error}"), "make it writable for the server's user"),
+        Err(error) => {
+            Finding::fail(what, format!("cannot write in {name}: {error}"), "make it writable for the server's user")
+        }
         Ok(slow) if slow > Duration::from_millis(50) => Finding::warn(
             what,
             format!("{name}: making a write durable takes {} ms", slow.as_millis()),

@@ -65,7 +65,11 @@ fn expiry(path: &Path) -> Finding {
     let parsed = x509_parser::pem::parse_x509_pem(&pem).ok();
     let end = parsed.as_ref().and_then(|(_, pem)| Some(pem.parse_x509().ok()?.validity().not_after.timestamp()));
     let Some(end) = end else {
-        return Finding::fail(WHAT, format!("{name} holds no certificate"), "give a PEM file, the server's certificate first");
+        return Finding::fail(
+            WHAT,
+            format!("{name} holds no certificate"),
+            "give a PEM file, the server's certificate first",
+        );
     };
     let days = (end - jiff::Timestamp::now().as_second()) / 86400;
     if days < 0 {
@@ -86,7 +90,11 @@ pub(super) fn storage(config: &StorageConfig) -> Vec<Finding> {
     if path.exists() {
         findings.push(machine::private_file("database", path));
     } else {
-        findings.push(Finding::warn("database", format!("{} is not there yet", path.display()), "chancery init, or chancery operator init"));
+        findings.push(Finding::warn(
+            "database",
+            format!("{} is not there yet", path.display()),
+            "chancery init, or chancery operator init",
+        ));
     }
     findings
 }
@@ -109,7 +117,9 @@ fn chain(path: &Path) -> Finding {
         return machine::durable_directory("audit", directory);
     };
     match verify(BufReader::new(file), None) {
-        Ok(report) if report.is_sound() => Finding::ok("audit", format!("{name}: {} lines, the chain holds", report.lines)),
+        Ok(report) if report.is_sound() => {
+            Finding::ok("audit", format!("{name}: {} lines, the chain holds", report.lines))
+        }
         Ok(report) => Finding::fail(
             "audit",
             format!("{name}: the chain is broken in {} places", report.problems.len()),
@@ -141,11 +151,20 @@ pub(super) fn hsm(config: &HsmConfig) -> Result<Vec<Finding>> {
     let token = hsm.token();
     findings.push(Finding::ok(
         "HSM",
-        format!("token {:?} of {} {}, opened in {} ms", token.label, token.manufacturer, token.model, began.elapsed().as_millis()),
+        format!(
+            "token {:?} of {} {}, opened in {} ms",
+            token.label,
+            token.manufacturer,
+            token.model,
+            began.elapsed().as_millis()
+        ),
     ));
     let capabilities = hsm.capabilities();
-    let missing: Vec<String> =
-        capabilities.rows().filter(|(need, _)| !capabilities.supports(need)).map(|(need, _)| need.to_string()).collect();
+    let missing: Vec<String> = capabilities
+        .rows()
+        .filter(|(need, _)| !capabilities.supports(need))
+        .map(|(need, _)| need.to_string())
+        .collect();
     let working = capabilities.rows().count() - missing.len();
     findings.push(if missing.is_empty() {
         Finding::ok("mechanisms", format!("all {working} work"))
