@@ -83,7 +83,7 @@ impl Mounts {
 
     /// Puts the engine of `sys/` in place; it serves while the barrier is sealed too.
     pub(crate) fn install_system(&self, engine: Arc<dyn Engine>) {
-        *self.system.lock() = Some(Arc::clone(&engine));
+        *self.system.lock() = Some(engine);
         self.forget();
     }
 

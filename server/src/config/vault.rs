@@ -269,11 +269,11 @@ fn audit(document: &Map<String, Value>) -> Result<Vec<NewDevice>, ConfigError> {
     Ok(devices)
 }
 
+/// The label of a stanza and what stands in it.
+type Labelled<'d> = (String, &'d Map<String, Value>);
+
 /// Labelled stanzas: `{"tcp": {…}}`, a list of those, or a label with a list of stanzas.
-fn stanzas<'d>(
-    document: &'d Map<String, Value>,
-    key: &str,
-) -> Result<Vec<(String, &'d Map<String, Value>)>, ConfigError> {
+fn stanzas<'d>(document: &'d Map<String, Value>, key: &str) -> Result<Vec<Labelled<'d>>, ConfigError> {
     let malformed = || ConfigError::new(format!("`{key}` is not a stanza"), format!("write {key} \"kind\" {{ … }}"));
     let mut found = Vec::new();
     for labelled in list(document.get(key)) {

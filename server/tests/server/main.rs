@@ -1,8 +1,14 @@
 //! A whole appliance in process: memory store, software token, a clock of its own, and a real HTTP client.
 
+#[cfg(test)]
 mod appliance;
+#[cfg(test)]
 mod audit;
+#[cfg(test)]
 mod canary;
+#[cfg(test)]
 mod doors;
+#[cfg(test)]
 mod mounts;
+#[cfg(test)]
 mod routes;
