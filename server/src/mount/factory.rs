@@ -1,7 +1,7 @@
 //! The engine kinds this appliance knows, and how one is made for a mount.
 
 use super::table::{MountClass, MountEntry};
-use chancery_auth::{Cubbyhole, TokenEngine, Tokens, Userpass};
+use chancery_auth::{AppRole, Cubbyhole, TokenEngine, Tokens, Userpass};
 use chancery_engine::{Clock, Engine, Fault, Hosted};
 use chancery_hsm::Hsm;
 use chancery_kv::{Plain, Versioned};
@@ -43,6 +43,7 @@ impl Factory {
             ("kv" | "kv-v1" | "generic", _) => Arc::new(Hosted::new(Plain::new(view, store))),
             ("cubbyhole", _) => Arc::new(Hosted::new(Cubbyhole::new(store))),
             ("token", _) => Arc::new(Hosted::new(TokenEngine::new(self.tokens.clone(), view, store))),
+            ("approle", _) => Arc::new(Hosted::new(AppRole::new(view, store, clock))),
             ("userpass", _) => Arc::new(Hosted::new(Userpass::new(view, store, clock))),
             (kind, _) => return Err(Fault::Dependency(format!("engine kind {kind:?} is unknown to this build"))),
         })

@@ -12,3 +12,5 @@ mod doors;
 mod mounts;
 #[cfg(test)]
 mod routes;
+#[cfg(test)]
+mod tls;
