@@ -29,8 +29,3 @@ impl From<AuthError> for Fault {
 pub(crate) fn stored<T>(result: Result<T, StoreError>) -> Result<T, Fault> {
     result.map_err(|error| AuthError::Store(error).into())
 }
-
-/// Vault's framework wraps some handlers' errors in this list form, with status 500.
-pub(crate) fn one_error(text: &str) -> Fault {
-    Fault::Internal(format!("1 error occurred:\n\t* {text}\n\n"))
-}

@@ -35,8 +35,11 @@ struct Inner {
     /// Grows with every change; what was compiled under another generation is stale.
     generation: AtomicU64,
     parsed: RwLock<HashMap<String, Option<Arc<Policy>>>>,
-    compiled: RwLock<HashMap<Arc<[String]>, (u64, Arc<Acl>)>>,
+    compiled: RwLock<CompiledSets>,
 }
+
+/// By set of names: the generation it was compiled under, and the outcome.
+type CompiledSets = HashMap<Arc<[String]>, (u64, Arc<Acl>)>;
 
 /// A stored document.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -28,7 +28,7 @@ pub struct TokenEngine {
 impl TokenEngine {
     /// The engine over `tokens`, with its roles in `view`.
     #[must_use]
-    pub fn new(tokens: Tokens, view: View, store: Store) -> Arc<Self> {
+    pub fn new(tokens: Tokens, view: &View, store: Store) -> Arc<Self> {
         Arc::new(Self { tokens, roles: Roles::new(view, store) })
     }
 }

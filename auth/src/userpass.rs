@@ -33,9 +33,9 @@ pub struct Userpass {
 impl Userpass {
     /// The engine with its users in `view`.
     #[must_use]
-    pub fn new(view: View, store: Store, clock: Arc<dyn Clock>) -> Arc<Self> {
+    pub fn new(view: &View, store: Store, clock: Arc<dyn Clock>) -> Arc<Self> {
         Arc::new(Self {
-            users: Users::new(view.clone(), store.clone()),
+            users: Users::new(view, store.clone()),
             hasher: Hasher::default(),
             lockout: Lockout::new(view.view("lockout"), store, clock),
         })

@@ -204,12 +204,14 @@ fn plain_operation(verb: Verb) -> Operation {
 
 async fn act(core: &Core, request: Request, decision: Decision) -> Acted {
     let Decision { permit, mounted, matched } = decision;
-    let Request { id, verb, path, body, wrap_ttl, client, headers, .. } = request;
+    let Request { id, verb, path, body, wrap_ttl, client, headers, token, .. } = request;
     let identity = permit.identity().cloned();
     let mut call = Call::new(permit, Arc::clone(&mounted.point), matched.captures, body);
     call.request_id.clone_from(&id);
     call.client = client;
     call.headers = visible_headers(&mounted, headers);
+    // No other engine gets to see the caller's token (CVE-2026-4525).
+    call.token = token.filter(|_| mounted.entry.kind == "token");
 
     let mut response = mounted.engine.handle(matched.index, verb, call).await?;
 

@@ -164,9 +164,9 @@ fn choose_policies(asking: &Asking<'_>, request: &CreateRequest) -> Result<Vec<S
         || asking.role.is_some_and(|(_, role)| role.token.no_default_policy && request.policies.0.is_empty());
     let policies = match restricting {
         Some((_, role)) => {
-            let wanted = match asked.as_slice() {
+            let wanted: &[String] = match asked.as_slice() {
                 [] if role.allows_list() => &role.allowed_policies,
-                [] => &caller.to_vec(),
+                [] => caller.as_ref(),
                 asked => asked,
             };
             let policies = sanitize_policies(wanted, !no_default && (!asked.is_empty() || role.allows_list()));

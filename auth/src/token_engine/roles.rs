@@ -109,7 +109,7 @@ pub(super) struct Roles {
 }
 
 impl Roles {
-    pub(super) fn new(view: View, store: Store) -> Self {
+    pub(super) fn new(view: &View, store: Store) -> Self {
         Self { view: view.view("role"), store }
     }
 

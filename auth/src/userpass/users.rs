@@ -25,7 +25,7 @@ pub(super) struct Users {
 }
 
 impl Users {
-    pub(super) fn new(view: View, store: Store) -> Self {
+    pub(super) fn new(view: &View, store: Store) -> Self {
         Self { view: view.view("user"), store }
     }
 

@@ -42,9 +42,9 @@ impl Factory {
             ("kv-v2", _) | ("kv", Some("2")) => Arc::new(Hosted::new(Versioned::new(view, store, clock))),
             ("kv" | "kv-v1" | "generic", _) => Arc::new(Hosted::new(Plain::new(view, store))),
             ("cubbyhole", _) => Arc::new(Hosted::new(Cubbyhole::new(store))),
-            ("token", _) => Arc::new(Hosted::new(TokenEngine::new(self.tokens.clone(), view, store))),
+            ("token", _) => Arc::new(Hosted::new(TokenEngine::new(self.tokens.clone(), &view, store))),
             ("approle", _) => Arc::new(Hosted::new(AppRole::new(view, store, clock))),
-            ("userpass", _) => Arc::new(Hosted::new(Userpass::new(view, store, clock))),
+            ("userpass", _) => Arc::new(Hosted::new(Userpass::new(&view, store, clock))),
             (kind, _) => return Err(Fault::Dependency(format!("engine kind {kind:?} is unknown to this build"))),
         })
     }
