@@ -19,6 +19,8 @@ use zeroize::Zeroizing;
 
 /// New shares that are not in force yet.
 pub struct PreparedRekey {
+    /// The seal the proof was for.
+    seal_version: u64,
     key: KeyBytes,
     shares: u8,
     threshold: u8,
@@ -89,22 +91,27 @@ impl Barrier {
         threshold: impl Into<u32>,
     ) -> Result<PreparedRekey, StoreError> {
         let (shares, threshold) = shares::check(shares.into(), threshold.into())?;
-        if !self.verify_shares(proof).await? {
+        let seal = self.seal_record()?;
+        let proven = shares::combine(proof, seal.record.threshold)?;
+        if !is_right(&seal.record, &*self.keyring()?, &proven)? {
             return Err(ShareFault::WrongKey.into());
         }
         let key = aead::random_key()?;
         let split = shares::split(&key, shares, threshold)?;
-        Ok(PreparedRekey { key, shares, threshold, split })
+        Ok(PreparedRekey { seal_version: seal.version, key, shares, threshold, split })
     }
 
     /// Puts prepared shares in force, under a new root key. The old shares are worthless afterwards.
     ///
     /// # Errors
-    /// [`StoreError::Sealed`], or the failure of database or HSM.
+    /// [`StoreError::Conflict`] if other shares came into force meanwhile, [`StoreError::Sealed`], or the failure of database or HSM.
     pub async fn commit_rekey(&self, prepared: &PreparedRekey) -> Result<(), StoreError> {
         let _alone = self.inner.ceremony.lock().await;
         let old = self.keyring()?;
         let seal = self.seal_record()?;
+        if seal.version != prepared.seal_version {
+            return Err(StoreError::Conflict);
+        }
         let mut next = Keyring::clone(&old);
         next.root = aead::random_key()?;
         let key = &prepared.key;

@@ -155,6 +155,23 @@ async fn rekeying_makes_the_old_shares_worthless() {
 }
 
 #[tokio::test]
+async fn prepared_shares_are_proven_before_they_are_in_force() {
+    let (store, old) = Place::default().initialized(3, 2).await;
+    let barrier = store.barrier();
+    let prepared = barrier.prepare_rekey(&old[..2], 3_u8, 3_u8).await.unwrap();
+    let late = barrier.prepare_rekey(&old[..2], 1_u8, 1_u8).await.unwrap();
+    assert!(barrier.verify_shares(&old[1..]).await.unwrap(), "nothing is in force yet");
+    assert!(prepared.is_proven_by(prepared.shares()));
+    assert!(!prepared.is_proven_by(&prepared.shares()[..2]));
+    assert!(!prepared.is_proven_by(&old));
+    barrier.commit_rekey(&prepared).await.unwrap();
+    assert!(barrier.verify_shares(prepared.shares()).await.unwrap());
+    assert!(!barrier.verify_shares(&old).await.unwrap_or(false));
+    assert!(matches!(barrier.commit_rekey(&late).await, Err(StoreError::Conflict)), "its proof is outdated");
+    assert!(barrier.verify_shares(prepared.shares()).await.unwrap());
+}
+
+#[tokio::test]
 async fn a_single_share_can_be_rekeyed_to_many_and_back() {
     let (store, one) = Place::default().initialized(1, 1).await;
     let many = store.barrier().rekey(&one, 4_u32, 4_u32).await.unwrap().shares;
