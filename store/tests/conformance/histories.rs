@@ -60,8 +60,10 @@ async fn apply(store: &Store, steps: &[Step]) -> Result<u64, String> {
     }
     match store.commit(changes).await {
         Ok(sequence) => Ok(sequence.0),
-        Err(StoreError::Conflict) => Err("conflict".to_owned()),
-        Err(error) => panic!("{error}"),
+        Err(error) => {
+            assert!(matches!(error, StoreError::Conflict), "{error}");
+            Err("conflict".to_owned())
+        }
     }
 }
 
