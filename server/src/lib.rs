@@ -18,6 +18,7 @@ pub mod config;
 pub mod core;
 mod fault;
 pub mod http;
+mod ids;
 mod jobs;
 pub mod metrics;
 pub mod mount;

@@ -64,22 +64,8 @@ impl Style {
             auth.texts("policies", &identity.policies);
             auth.texts("token_policies", &identity.policies);
         }
-        let mut results = auth.object("policy_results");
-        results.raw("allowed", if subject.permit.is_some() { "true" } else { "false" });
-        if let Some(permit) = subject.permit.filter(|permit| !permit.granting_policies().is_empty()) {
-            results.key("granting_policies");
-            let mut separator = b'[';
-            for policy in permit.granting_policies() {
-                results.out.push(separator);
-                separator = b',';
-                results.out.extend_from_slice(b"{\"name\":");
-                write_text(policy, results.out);
-                results.out.extend_from_slice(b",\"namespace_id\":\"root\",\"type\":\"acl\"}");
-            }
-            results.out.push(b']');
-        }
-        results.end();
         if let Some(identity) = subject.identity {
+            policy_results(&mut auth, subject.permit);
             if !identity.metadata.is_empty() {
                 auth.json("metadata", &identity.metadata);
             }
@@ -109,7 +95,8 @@ impl Style {
             self.accessor(&mut object, "client_token_accessor", &identity.accessor);
         }
         object.raw("namespace", "{\"id\":\"root\"}");
-        object.text("path", &mask_tokens(request.path.as_str()));
+        object.key("path");
+        write_path(request.path.as_str(), subject.operation, object.out);
         if !request.body.is_empty() {
             object.key("data");
             let none = HashSet::new();
@@ -259,6 +246,33 @@ fn mount(object: &mut Members<'_>, mounted: &Mounted) {
             crate::mount::MountClass::Auth => "auth",
         },
     );
+}
+
+/// Whether the policies said yes, and which.
+fn policy_results(auth: &mut Members<'_>, permit: Option<&Permit>) {
+    let mut results = auth.object("policy_results");
+    results.raw("allowed", if permit.is_some() { "true" } else { "false" });
+    if let Some(permit) = permit.filter(|permit| !permit.granting_policies().is_empty()) {
+        results.key("granting_policies");
+        let mut separator = b'[';
+        for policy in permit.granting_policies() {
+            results.out.push(separator);
+            separator = b',';
+            results.out.extend_from_slice(b"{\"name\":");
+            write_text(policy, results.out);
+            results.out.extend_from_slice(b",\"namespace_id\":\"root\",\"type\":\"acl\"}");
+        }
+        results.out.push(b']');
+    }
+    results.end();
+}
+
+/// The path as the policies saw it: LIST addresses what lies below.
+fn write_path(path: &str, operation: Operation, out: &mut Vec<u8>) {
+    write_text(&mask_tokens(path), out);
+    if matches!(operation, Operation::List | Operation::Scan) && out.pop().is_some() {
+        out.extend_from_slice(b"/\"");
+    }
 }
 
 /// `elide_list_responses`: the names are replaced by their number.

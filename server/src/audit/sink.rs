@@ -62,6 +62,7 @@ pub(crate) struct Sink {
     inline: bool,
     sync: bool,
     prefix: String,
+    patience: Duration,
 }
 
 struct Written {
@@ -80,15 +81,19 @@ impl Target {
     /// Opens `path` for appending, creating it with `mode`.
     pub(crate) fn file(path: &Path, mode: u32) -> Result<Self, SinkError> {
         let failed = |call| move |source| SinkError::Io { call, path: path.display().to_string(), source };
-        let file = OpenOptions::new().append(true).read(true).create(true).mode(mode).open(path).or_else(|error| {
-            // A pipe or a terminal cannot be opened for reading too without changing what it means.
-            if path.metadata().is_ok_and(|found| !found.file_type().is_file()) {
-                OpenOptions::new().append(true).open(path)
-            } else {
-                Err(error)
-            }
-        });
-        let file = file.map_err(failed("open"))?;
+        let special = path.metadata().is_ok_and(|found| !found.file_type().is_file());
+        let mut options = OpenOptions::new();
+        if special {
+            // Opening a pipe nobody reads from would wait for ever; this way it fails. Writing waits again.
+            options.append(true).custom_flags(libc_nonblock());
+        } else {
+            options.append(true).read(true).create(true).mode(mode);
+        }
+        let file = options.open(path).map_err(failed("open"))?;
+        if special {
+            rustix::fs::fcntl_setfl(&file, rustix::fs::OFlags::APPEND)
+                .map_err(|error| failed("fcntl")(error.into()))?;
+        }
         let kind = file.metadata().map_err(failed("fstat"))?.file_type();
         let regular = !(kind.is_fifo() || kind.is_char_device() || kind.is_socket());
         Ok(Self::File { file, path: path.to_owned(), mode, regular })
@@ -129,6 +134,11 @@ impl Target {
     }
 }
 
+/// `O_NONBLOCK` as the standard library wants it.
+fn libc_nonblock() -> i32 {
+    i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0)
+}
+
 impl Sink {
     pub(crate) fn new(target: Target, head: ChainHead, prefix: String, sync: bool) -> Arc<Self> {
         let inline = !sync && matches!(target, Target::File { regular: true, .. });
@@ -138,6 +148,7 @@ impl Sink {
             inline,
             sync,
             prefix,
+            patience: PATIENCE,
         })
     }
 
@@ -162,7 +173,7 @@ impl Sink {
             // A task of its own, so that a caller who goes away takes nobody's line along.
             tokio::spawn(Arc::clone(self).flush());
         }
-        match tokio::time::timeout(PATIENCE, written).await {
+        match tokio::time::timeout(self.patience, written).await {
             Ok(Ok(true)) => Ok(()),
             Ok(_) => Err(SinkError::Failed),
             Err(_) => Err(SinkError::Blocked),
@@ -306,6 +317,46 @@ mod tests {
         let mut target = Target::file(&path, 0o600).unwrap();
         assert_eq!(target.tail().unwrap(), Some(head));
         assert!(std::fs::read(&path).unwrap().ends_with(b"}\n"));
+    }
+
+    #[tokio::test]
+    async fn a_blocked_sink_does_not_block_its_callers() {
+        struct Stuck(std::sync::mpsc::Receiver<()>);
+        impl Write for Stuck {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                // Comes back when the test ends and drops the sender.
+                let _ended = self.0.recv();
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (hold, stuck) = std::sync::mpsc::channel();
+        let target = Target::Other(Box::new(Stuck(stuck)));
+        let sink = Sink::new(target, ChainHead::default(), String::new(), false);
+        let sink = Arc::new(Sink { patience: Duration::from_millis(20), ..Arc::into_inner(sink).unwrap() });
+        assert!(matches!(sink.append(line(1)).await, Err(SinkError::Blocked)));
+        let large = vec![b'x'; QUEUE_BYTES];
+        assert!(matches!(sink.append(large).await, Err(SinkError::Blocked)), "waits in the queue");
+        assert!(matches!(sink.append(line(3)).await, Err(SinkError::Full)), "the queue is bounded");
+        drop(hold);
+    }
+
+    #[tokio::test]
+    async fn a_pipe_nobody_reads_is_refused_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert!(matches!(Target::file(&path, 0o600), Err(SinkError::Io { call: "open", .. })));
+        let reader = OpenOptions::new().read(true).custom_flags(libc_nonblock()).open(&path).unwrap();
+        let sink = Sink::new(Target::file(&path, 0o600).unwrap(), ChainHead::default(), String::new(), false);
+        sink.append(line(1)).await.unwrap();
+        let mut text = String::new();
+        drop(sink);
+        let _nothing_more = { reader }.read_to_string(&mut text);
+        assert!(text.contains("\"seq\":1"), "{text}");
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     audit::{Audited, Exemption},
+    ids,
     reply::Reply,
 };
 use chancery_engine::{Fault, Request, RequestPath, SecretString, Verb, wire::parse_duration};
@@ -28,7 +29,7 @@ pub(crate) async fn read(
     client: SocketAddr,
     door: &Door,
 ) -> Result<Request, Box<HttpResponse>> {
-    let id = uuid::Uuid::new_v4().to_string();
+    let id = ids::request_id();
     let query = parts.uri.query().unwrap_or_default();
     let verb = verb(&parts.method, query, parts.uri.path())?;
     let refuse = |fault: Fault| {
