@@ -113,10 +113,13 @@ impl Link {
         }
     }
 
-    /// Whether new work is taken.
+    /// Whether new work is taken. During the first attempt to reconnect it may queue: mostly that is a matter of
+    /// milliseconds. After it, callers are sent away at once.
     pub(super) fn admit(&self) -> Result<(), HsmError> {
-        match &self.state.lock().phase {
+        let state = self.state.lock();
+        match &state.phase {
             Phase::Ready => Ok(()),
+            Phase::Reconnecting(_) if state.attempts == 0 => Ok(()),
             Phase::Reconnecting(error) => Err(error.clone()),
             Phase::Latched(reason) => Err(HsmError::Latched { reason: reason.clone() }),
             Phase::Closed => Err(HsmError::Closed),

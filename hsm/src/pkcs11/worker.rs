@@ -198,12 +198,12 @@ impl Worker {
                 Verdict::GiveUp(failure.into_refusal())
             }
             Class::SessionLost | Class::LoginLost | Class::Suspicious | Class::Ambiguous | Class::DeviceLost => {
-                let before_the_call = matches!(failure, Failure::Stale);
+                // Found out before any call was made: trying costs nothing and uses up nothing.
+                let untouched = matches!(failure, Failure::Stale) && Instant::now() < until;
                 let error = failure.into_error();
                 match self.link.lost(epoch, error.clone(), until) {
-                    Ok(()) if (before_the_call || !command.has_side_effect()) && std::mem::take(&mut left.device) => {
-                        Verdict::TryAgain
-                    }
+                    Ok(()) if untouched => Verdict::TryAgain,
+                    Ok(()) if !command.has_side_effect() && std::mem::take(&mut left.device) => Verdict::TryAgain,
                     Ok(()) => Verdict::GiveUp(error),
                     Err(error) => Verdict::GiveUp(error),
                 }
