@@ -1,26 +1,27 @@
 //! The conformance list on Kryoptic, the second token: raw Ed25519 points, PIN lockout, exact error codes.
 //!
-//! The module is found through `KRYOPTIC_MODULE`, or where `softhsm-tests/scripts/kryoptic.sh` builds it. Without it
-//! the test says so and counts as not run.
+//! Without the module (`softhsm-tests/scripts/kryoptic.sh` builds it) the test says that it was skipped.
 #![expect(clippy::print_stdout, clippy::print_stderr, clippy::expect_used, reason = "a test binary without a harness")]
 
+#[path = "support/kryoptic.rs"]
+mod kryoptic;
 #[path = "../../hsm/tests/conformance/list.rs"]
 mod list;
 #[path = "support/token.rs"]
 mod token;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use chancery_hsm::{Hsm, HsmError, Pin};
 use list::Verdict;
 use token::{Stage, Token};
 
 fn main() -> ExitCode {
-    let Some(module) = module() else {
+    if kryoptic::module().is_none() {
         println!("skipped: conformance list on Kryoptic (build it with softhsm-tests/scripts/kryoptic.sh)");
         return ExitCode::SUCCESS;
-    };
-    let token = match Stage::kryoptic(&module) {
+    }
+    let token = match kryoptic::stage() {
         Stage::Finished(code) => return code,
         Stage::Inside(token) => token,
     };
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         let failed = report.names(|verdict| matches!(verdict, Verdict::Failed(_)));
         let locked = locked_token_is_never_asked_again(&token).await;
         println!("  a locked token latches: {locked:?}");
+        println!("  the token lived in {}", token.place.display());
         if failed.is_empty() && passed > 30 && locked.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     })
 }
@@ -54,10 +56,4 @@ async fn locked_token_is_never_asked_again(token: &Token) -> Result<(), String> 
         }
     }
     Err("twenty wrong PINs were tried".into())
-}
-
-fn module() -> Option<PathBuf> {
-    let named = std::env::var_os("KRYOPTIC_MODULE").map(PathBuf::from);
-    let target = std::env::current_exe().ok()?.ancestors().nth(3)?.to_owned();
-    named.or_else(|| Some(target.join("kryoptic/build/release/libkryoptic_pkcs11.so"))).filter(|path| path.exists())
 }

@@ -1,9 +1,10 @@
-//! The conformance list on SoftHSM, and what only a real module can show. Prints a table; run with `--nocapture` is
-//! not needed, the binary has no harness.
+//! The conformance list on SoftHSM, and what only a real module can show. Prints a table.
 #![expect(clippy::print_stdout, clippy::print_stderr, clippy::expect_used, reason = "a test binary without a harness")]
 
 #[path = "../../hsm/tests/conformance/list.rs"]
 mod list;
+#[path = "support/softhsm.rs"]
+mod softhsm;
 #[path = "support/token.rs"]
 mod token;
 
@@ -23,7 +24,7 @@ const KNOWN_GAPS: [&str; 4] = [
 ];
 
 fn main() -> ExitCode {
-    let token = match Stage::softhsm(None) {
+    let token = match softhsm::stage(None) {
         Stage::Finished(code) => return code,
         Stage::Inside(token) => token,
     };
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         let report = list::run(&hsm).await;
         println!("{}", report.table());
         hsm.shutdown().await;
+        println!("  the token lived in {}", token.place.display());
         let skipped = report.names(|verdict| matches!(verdict, Verdict::Skipped(_)));
         let unexpected: Vec<_> = skipped.iter().filter(|name| !KNOWN_GAPS.contains(name)).collect();
         if !unexpected.is_empty() {

@@ -2,6 +2,8 @@
 //! another token, a key that is gone.
 #![expect(clippy::print_stdout, clippy::print_stderr, clippy::expect_used, reason = "a test binary without a harness")]
 
+#[path = "support/softhsm.rs"]
+mod softhsm;
 #[path = "support/token.rs"]
 mod token;
 
@@ -17,7 +19,7 @@ use token::{PIN, Stage, Token};
 const KEY_LABEL: &str = "chancery/kek/store-seal";
 
 fn main() -> ExitCode {
-    let token = match Stage::softhsm(None) {
+    let token = match softhsm::stage(None) {
         Stage::Finished(code) => return code,
         Stage::Inside(token) => token,
     };

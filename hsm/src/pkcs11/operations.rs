@@ -105,7 +105,7 @@ fn ecdsa_der(raw: &[u8]) -> Result<Vec<u8>, HsmError> {
         s: UintRef<'a>,
     }
     let malformed = HsmError::Internal { detail: "the token's ECDSA signature is not two equal halves" };
-    if raw.is_empty() || raw.len() % 2 != 0 {
+    if raw.is_empty() || !raw.len().is_multiple_of(2) {
         return Err(malformed);
     }
     let (r, s) = raw.split_at(raw.len() / 2);

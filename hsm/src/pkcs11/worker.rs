@@ -34,8 +34,9 @@ pub(super) struct Worker {
     pub(super) session: Option<OwnedSession>,
 }
 
-/// Which remedies a command has left.
+/// Which remedies a command has left, and how long.
 struct Remedies {
+    until: Instant,
     session: bool,
     login: bool,
     handle: bool,
@@ -111,14 +112,14 @@ impl Worker {
     }
 
     fn work(&mut self, command: &Command, until: Instant) -> Result<Reply, Verdict> {
-        let mut left = Remedies { session: true, login: true, handle: true, suspicion: true, device: true };
+        let mut left = Remedies { until, session: true, login: true, handle: true, suspicion: true, device: true };
         loop {
             let (epoch, outcome) = self.attempt(command);
             let failure = match outcome {
                 Ok(reply) => return Ok(reply),
                 Err(failure) => failure,
             };
-            match self.judge(failure, epoch, command, &mut left, until) {
+            match self.judge(failure, epoch, command, &mut left) {
                 Verdict::TryAgain => {}
                 verdict => return Err(verdict),
             }
@@ -171,14 +172,7 @@ impl Worker {
         Some(session)
     }
 
-    fn judge(
-        &mut self,
-        failure: Failure,
-        epoch: u64,
-        command: &Command,
-        left: &mut Remedies,
-        until: Instant,
-    ) -> Verdict {
+    fn judge(&mut self, failure: Failure, epoch: u64, command: &Command, left: &mut Remedies) -> Verdict {
         let class = failure.class();
         if class == Class::Capacity {
             return Verdict::Shrink(failure.into_error());
@@ -199,9 +193,9 @@ impl Worker {
             }
             Class::SessionLost | Class::LoginLost | Class::Suspicious | Class::Ambiguous | Class::DeviceLost => {
                 // Found out before any call was made: trying costs nothing and uses up nothing.
-                let untouched = matches!(failure, Failure::Stale) && Instant::now() < until;
+                let untouched = matches!(failure, Failure::Stale) && Instant::now() < left.until;
                 let error = failure.into_error();
-                match self.link.lost(epoch, error.clone(), until) {
+                match self.link.lost(epoch, error.clone(), left.until) {
                     Ok(()) if untouched => Verdict::TryAgain,
                     Ok(()) if !command.has_side_effect() && std::mem::take(&mut left.device) => Verdict::TryAgain,
                     Ok(()) => Verdict::GiveUp(error),

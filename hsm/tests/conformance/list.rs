@@ -246,7 +246,7 @@ async fn decrypts(hsm: &Hsm, padding: RsaPadding) -> Outcome {
     match hsm.rsa_decrypt(&key, padding, &damaged).await {
         Err(HsmError::BadData) => {}
         Ok(bytes) if padding == RsaPadding::Pkcs1v15 => {
-            ensure(bytes.as_slice() != b"secret", "damage is not overlooked")?
+            ensure(bytes.as_slice() != b"secret", "damage is not overlooked")?;
         }
         Err(error) => return Err(format!("damage is refused as {error:?}")),
         Ok(_) => return Err("damage is accepted".into()),
