@@ -20,6 +20,9 @@ use std::{borrow::Cow, fmt, marker::PhantomData};
 
 /// An item that is built member by member.
 pub(crate) trait BatchItem<'a>: Default {
+    /// Whether the endpoint reads its members loosely; the reference then tells a wrong shape in other words.
+    const LOOSE: bool;
+
     /// Takes one member if the item knows it; `Err` says what is wrong with its type.
     fn take(&mut self, member: &str, value: Loose<'a>) -> Result<(), String>;
 
@@ -33,14 +36,16 @@ pub(crate) trait BatchItem<'a>: Default {
 pub(crate) fn parse<'a, T: BatchItem<'a>>(raw: &'a RawValue) -> Result<Vec<T>, TransitError> {
     let text = raw.get();
     if !text.starts_with('[') {
-        let found = serde_json::from_str::<Loose<'_>>(text).map_or("string", |value| value.go_type());
-        return Err(refusal(&format!("source data must be an array or slice, got {found}")));
+        let found = serde_json::from_str::<Loose<'_>>(text).unwrap_or(Loose::Null);
+        let (place, found) = if T::LOOSE { ("'' ", found.go_kind()) } else { ("", found.go_type()) };
+        return Err(refusal(&format!("{place}source data must be an array or slice, got {found}")));
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let (items, mistakes) =
         Items(PhantomData).deserialize(&mut deserializer).map_err(|_| refusal("the list is not valid JSON"))?;
     if !mistakes.is_empty() {
-        return Err(refusal(&mistakes.join("\n")));
+        let lead = if T::LOOSE { "decoding failed due to the following error(s):\n\n" } else { "" };
+        return Err(refusal(&format!("{lead}{}", mistakes.join("\n"))));
     }
     if items.is_empty() {
         return Err(TransitError::caller("missing batch input to process"));
@@ -87,9 +92,14 @@ struct ItemReader<'m, T> {
     item: PhantomData<T>,
 }
 
-impl<T: Default> ItemReader<'_, T> {
-    fn not_a_map(self, found: &str) -> T {
-        self.mistakes.push(format!("[{}] expected a map, got '{found}'", self.index));
+impl<'a, T: BatchItem<'a>> ItemReader<'_, T> {
+    fn not_a_map(self, found: &Loose<'_>) -> T {
+        let index = self.index;
+        self.mistakes.push(if T::LOOSE {
+            format!("'[{index}]' expected a map or struct, got {:?}", found.go_kind())
+        } else {
+            format!("[{index}] expected a map, got '{}'", found.go_type())
+        });
         T::default()
     }
 }
@@ -128,32 +138,32 @@ impl<'de, T: BatchItem<'de>> de::Visitor<'de> for ItemReader<'_, T> {
     }
 
     fn visit_str<E: de::Error>(self, _: &str) -> Result<T, E> {
-        Ok(self.not_a_map("string"))
+        Ok(self.not_a_map(&Loose::Text(Cow::Borrowed(""))))
     }
 
-    fn visit_bool<E: de::Error>(self, _: bool) -> Result<T, E> {
-        Ok(self.not_a_map("bool"))
+    fn visit_bool<E: de::Error>(self, flag: bool) -> Result<T, E> {
+        Ok(self.not_a_map(&Loose::Flag(flag)))
     }
 
-    fn visit_i64<E: de::Error>(self, _: i64) -> Result<T, E> {
-        Ok(self.not_a_map("json.Number"))
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        Ok(self.not_a_map(&Loose::Integer(number)))
     }
 
     fn visit_u64<E: de::Error>(self, _: u64) -> Result<T, E> {
-        Ok(self.not_a_map("json.Number"))
+        Ok(self.not_a_map(&Loose::Integer(0)))
     }
 
-    fn visit_f64<E: de::Error>(self, _: f64) -> Result<T, E> {
-        Ok(self.not_a_map("json.Number"))
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
+        Ok(self.not_a_map(&Loose::Float(number)))
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<T, E> {
-        Ok(self.not_a_map("<nil>"))
+        Ok(self.not_a_map(&Loose::Null))
     }
 
     fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<T, A::Error> {
         while items.next_element::<de::IgnoredAny>()?.is_some() {}
-        Ok(self.not_a_map("[]interface {}"))
+        Ok(self.not_a_map(&Loose::List))
     }
 }
 
@@ -222,6 +232,8 @@ impl<'a> CipherItem<'a> {
 pub(crate) struct EncryptItem<'a>(pub(crate) CipherItem<'a>);
 
 impl<'a> BatchItem<'a> for EncryptItem<'a> {
+    const LOOSE: bool = false;
+
     fn take(&mut self, member: &str, value: Loose<'a>) -> Result<(), String> {
         if member != "plaintext" {
             return self.0.take_option(member, value);
@@ -240,6 +252,8 @@ impl<'a> BatchItem<'a> for EncryptItem<'a> {
 pub(crate) struct DecryptItem<'a>(pub(crate) CipherItem<'a>);
 
 impl<'a> BatchItem<'a> for DecryptItem<'a> {
+    const LOOSE: bool = false;
+
     fn take(&mut self, member: &str, value: Loose<'a>) -> Result<(), String> {
         if member != "ciphertext" {
             return self.0.take_option(member, value);
@@ -258,6 +272,8 @@ impl<'a> BatchItem<'a> for DecryptItem<'a> {
 pub(crate) struct RewrapItem<'a>(pub(crate) CipherItem<'a>);
 
 impl<'a> BatchItem<'a> for RewrapItem<'a> {
+    const LOOSE: bool = true;
+
     fn take(&mut self, member: &str, value: Loose<'a>) -> Result<(), String> {
         match member {
             "ciphertext" => self.0.payload = Some(loose_text(value)?),
@@ -281,6 +297,8 @@ pub(crate) struct SignatureItem<'a> {
 }
 
 impl<'a> BatchItem<'a> for SignatureItem<'a> {
+    const LOOSE: bool = true;
+
     fn take(&mut self, member: &str, value: Loose<'a>) -> Result<(), String> {
         match member {
             "input" => self.input = Some(loose_text(value)?),
@@ -405,6 +423,10 @@ mod tests {
             assert_eq!(refusal_of(json), format!("{prefix}{what}"), "{json}");
         }
         assert_eq!(refusal_of("[]"), "missing batch input to process");
+        let loose: &RawValue = serde_json::from_str("[5]").unwrap();
+        let text = parse::<RewrapItem<'_>>(loose).err().unwrap().to_string();
+        let lead = "decoding failed due to the following error(s):\n\n";
+        assert_eq!(text, format!("{prefix}{lead}'[0]' expected a map or struct, got \"string\""));
     }
 
     #[test]

@@ -58,6 +58,17 @@ impl Loose<'_> {
             Self::Map => "map[string]interface {}",
         }
     }
+
+    /// What Go calls the kind of the type; its JSON numbers are strings underneath.
+    pub(crate) fn go_kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) | Self::Integer(_) | Self::Float(_) => "string",
+            Self::Flag(_) => "bool",
+            Self::Null => "invalid",
+            Self::List => "slice",
+            Self::Map => "map",
+        }
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Loose<'a> {

@@ -24,6 +24,8 @@ async fn rotation_adds_a_version_with_its_own_time() {
     let reply = mount.write("keys/k/rotate", json!({"x": 1})).await;
     assert_eq!(reply.warnings, ["Endpoint ignored these unrecognized parameters: [x]"]);
     mount.write("keys/none/rotate", json!({})).await.refused("key not found");
+    let foreign = mount.write("keys/k/rotate", json!({"external_key_ref": "x"})).await;
+    foreign.refused("cannot use external_key_ref on key of type aes256-gcm96");
 }
 
 #[tokio::test]
