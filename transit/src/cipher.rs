@@ -13,9 +13,10 @@ use crate::{
     nonce::NONCE_BYTES,
     version::{KeyVersion, Material},
 };
+use chancery_engine::secret::wipe;
 use chancery_hsm::{AeadSealed, Hsm, HsmError, RsaPadding, software::rsa_encrypt};
 use std::borrow::Cow;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// What one encryption, decryption or rewrapping is given; borrowed from the request where possible.
 #[derive(Debug, Clone, Default)]
@@ -33,10 +34,16 @@ pub(crate) struct CipherItem<'a> {
 /// Buffers that one thread reuses from text to text.
 #[derive(Default)]
 pub(crate) struct Workbench {
-    /// Nonce, text, tag. Wiped before each use and at the end, as it holds plaintext.
-    buffer: Zeroizing<Vec<u8>>,
+    /// Nonce, text, tag. Holds plaintext, so it is wiped at the end, and before it is given up for a larger one.
+    buffer: Vec<u8>,
     associated_data: Vec<u8>,
     context: Vec<u8>,
+}
+
+impl Drop for Workbench {
+    fn drop(&mut self) {
+        wipe(&mut self.buffer);
+    }
 }
 
 impl CipherItem<'_> {
@@ -86,7 +93,7 @@ impl Key {
 impl Workbench {
     /// Encrypts; the ciphertext goes behind what `out` holds. Answers the version used.
     pub(crate) fn encrypt(&mut self, key: &Key, item: &CipherItem<'_>, out: &mut Vec<u8>) -> Result<u32, TransitError> {
-        self.restart();
+        self.restart(item.payload().len());
         self.buffer.resize(NONCE_BYTES, 0);
         encoding::decode_onto(item.payload(), &mut self.buffer)?;
         let version = key.encrypting_version(item)?;
@@ -103,10 +110,11 @@ impl Workbench {
         plaintext: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<u32, TransitError> {
-        self.restart();
+        self.restart(plaintext.len());
         let version = key.encrypting_version(item)?;
         self.read_options(key, item)?;
-        self.load(plaintext);
+        self.buffer.resize(NONCE_BYTES, 0);
+        self.buffer.extend_from_slice(plaintext);
         self.seal(key, version, out)?;
         Ok(version.number)
     }
@@ -124,18 +132,17 @@ impl Workbench {
         self.encrypt_bytes(key, item, &plaintext, out)
     }
 
-    fn restart(&mut self) {
-        // Wiping also empties the vector and keeps its room.
-        self.buffer.zeroize();
+    /// Empties the buffers and makes room for a text of so many bytes, or of so many characters of base64. All the room
+    /// is made at once: a buffer that grows on its own leaves an unwiped copy behind.
+    fn restart(&mut self, text: usize) {
+        let room = NONCE_BYTES + text + TAG_BYTES;
+        if self.buffer.capacity() < room {
+            wipe(&mut self.buffer);
+            self.buffer = Vec::with_capacity(room);
+        }
+        self.buffer.clear();
         self.associated_data.clear();
         self.context.clear();
-    }
-
-    fn load(&mut self, plaintext: &[u8]) {
-        // All the room at once: a buffer that grows leaves an unwiped copy behind.
-        self.buffer.reserve(NONCE_BYTES + plaintext.len() + TAG_BYTES);
-        self.buffer.resize(NONCE_BYTES, 0);
-        self.buffer.extend_from_slice(plaintext);
     }
 
     fn read_options(&mut self, key: &Key, item: &CipherItem<'_>) -> Result<(), TransitError> {
@@ -171,7 +178,7 @@ impl Workbench {
     }
 
     fn open(&mut self, key: &Key, item: &CipherItem<'_>) -> Result<&[u8], TransitError> {
-        self.restart();
+        self.restart(item.payload().len());
         let (version, payload) = key.decrypting_version(item.payload())?;
         self.read_options(key, item)?;
         encoding::decode_onto(payload, &mut self.buffer).map_err(|_| TransitError::CiphertextNotBase64)?;
@@ -184,7 +191,9 @@ impl Workbench {
             }
             Material::Pair(pair) => {
                 let opened = pair.rsa_decrypt(RsaPadding::OaepSha256, &self.buffer);
-                self.buffer = opened.map_err(rsa_refusal)?;
+                let mut opened = opened.map_err(rsa_refusal)?;
+                wipe(&mut self.buffer);
+                self.buffer = std::mem::take(&mut opened);
                 Ok(&self.buffer)
             }
             Material::MacOnly | Material::Hsm(_) => Err(TransitError::Bug("not a key of this process")),

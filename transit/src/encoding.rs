@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 /// Decodes `text` behind what `out` already holds.
 pub(crate) fn decode_onto(text: &str, out: &mut Vec<u8>) -> Result<(), TransitError> {
     let start = out.len();
-    // Reserving first keeps the buffer from moving, which would leave an unzeroed copy behind.
+    // Reserving first keeps the buffer from moving while it fills, which would leave an unwiped copy behind.
     out.reserve(text.len() / 4 * 3 + 3);
     if STANDARD.decode_vec(text, out).is_ok() {
         return Ok(());
