@@ -10,8 +10,8 @@ impl Service for Transit {
     fn routes() -> RouteTable<Self> {
         RouteTable::new(vec![
             Route::at("keys", "Lists the names of the keys").on(Verb::List, api::keys::list),
+            // No existence check: making a key needs `update`, as it does on the servers policies were written for.
             Route::at("keys/:name", "Makes, shows or deletes a key")
-                .exists(key_exists)
                 .on(Verb::Write, api::keys::create)
                 .on(Verb::Read, api::keys::read)
                 .on(Verb::Delete, api::keys::delete),

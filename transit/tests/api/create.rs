@@ -260,3 +260,21 @@ async fn removing_the_mount_destroys_its_objects_in_the_token() {
     mount.engine.remove().await.unwrap();
     assert!(mount.hsm.list().await.unwrap().is_empty());
 }
+
+/// Policies in use grant `update` for everything but making keys by encrypting; a server that asked for `create`
+/// elsewhere would lock their tokens out.
+#[tokio::test]
+async fn only_encrypt_tells_create_from_update() {
+    use chancery_engine::Engine;
+    let mount = Mount::new().await;
+    for (path, tells) in [
+        ("keys/k", false),
+        ("keys/k/config", false),
+        ("encrypt/k", true),
+        ("decrypt/k", false),
+        ("datakey/plaintext/k", false),
+        ("config/keys", false),
+    ] {
+        assert_eq!(mount.engine.find(Verb::Write, path).unwrap().has_existence_check, tells, "{path}");
+    }
+}
