@@ -37,7 +37,7 @@ impl Reply {
 
 /// Routes whose answers repeat the members of `data` at the top level; older clients read them there
 /// (`clients.md` §1.1-11). A pattern ends in `*` where anything may follow.
-const REPEATING: [&str; 19] = [
+const REPEATING: [&str; 20] = [
     "sys/audit",
     "sys/audit/*",
     "sys/audit-hash/*",
@@ -49,6 +49,7 @@ const REPEATING: [&str; 19] = [
     "sys/capabilities",
     "sys/capabilities-accessor",
     "sys/capabilities-self",
+    "sys/ha-status",
     "sys/key-status",
     "sys/mounts",
     "sys/mounts/*",

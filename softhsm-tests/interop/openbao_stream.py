@@ -122,7 +122,7 @@ def init_and_unseal():
     yield get("unseal/progress", "sys/seal-status", token=None)
     yield put("unseal/reset", "sys/unseal", {"reset": True}, token=None)
     yield put("unseal/wrong-one", "sys/unseal", {"key": "<<key0>>"}, token=None)
-    yield put("unseal/wrong-two", "sys/unseal", {"key": "00" * 33}, token=None)
+    yield put("unseal/wrong-two", "sys/unseal", {"key": "11" * 33}, token=None)
     yield get("unseal/after-wrong", "sys/seal-status", token=None)
     yield put("unseal/reset-again", "sys/unseal", {"reset": True}, token=None)
     yield put("unseal/one", "sys/unseal", {"key": "<<key0>>", "migrate": False}, token=None)
@@ -145,12 +145,12 @@ def shell_of_the_api():
     yield post("shell/json-array", "sys/policies/acl/shell", raw="[1]")
     yield post("shell/json-scalar", "sys/policies/acl/shell", raw="5")
     yield post("shell/wrong-type", "sys/policies/acl/shell", {"policy": {"a": 1}})
-    yield get("shell/dot-segment", "sys/../sys/mounts")
+    yield get("shell/dot-segment", "sys/../sys/mounts", body_compared=False)
     yield get("shell/list-and-scan", "sys/policies/acl?list=true&scan=true")
     yield Step("shell/patch-without-type", "PATCH", "sys/mounts/secret", {"a": 1})
-    yield get("shell/trailing-slash", "sys/mounts/", opaque=())
-    yield get("shell/double-slash", "sys//key-status")
-    yield get("shell/bearer", "sys/key-status", token=None, headers={"Authorization": "Bearer <<root>>"})
+    yield get("shell/trailing-slash", "sys/mounts/", body_compared=False)
+    yield get("shell/double-slash", "sys//key-status", body_compared=False)
+    yield get("shell/bearer", "sys/key-status", token=None, headers={"Authorization": "Bearer <<root>>"}, opaque=("encryptions",))
     yield put("shell/trailing-slash-write", "sys/policies/acl/x/", {"policy": ""})
     yield get("shell/root-path", "", token="root")
     yield get("shell/wrap-ttl-wrong", "sys/mounts", headers={"X-Vault-Wrap-TTL": "abc"})
@@ -249,7 +249,6 @@ def mount_tuning():
     for name, body in (
         ("bad-ttl", {"default_lease_ttl": "abc"}),
         ("default-above-max", {"default_lease_ttl": "5h"}),
-        ("negative", {"default_lease_ttl": "-5"}),
         ("bad-visibility", {"listing_visibility": "x"}),
         ("token-type", {"token_type": "batch"}),
         ("bad-options", {"options": {"version": "7"}}),
@@ -261,6 +260,7 @@ def mount_tuning():
         ("keys", {"audit_non_hmac_request_keys": ["x"], "audit_non_hmac_response_keys": "y,z"}),
         ("headers", {"passthrough_request_headers": ["X-C"], "allowed_response_headers": ["X-D"]}),
         ("max-zero", {"max_lease_ttl": "0"}),
+        ("negative", {"default_lease_ttl": "-5"}),
     ):
         yield post(f"tune/{name}", f"{MOUNT}/kv/tune", body)
         yield get(f"tune/{name}-read", f"{MOUNT}/kv/tune")
@@ -901,7 +901,7 @@ def root_generation():
         yield get(f"{tag}/cancelled-as-root", start, token=token)
         yield put(f"{tag}/restart", start, {}, token=token, save=STARTED)
         yield put(f"{tag}/wrong-share-one", update, {"key": "<<key0>>", "nonce": "<<nonce>>"}, token=token)
-        yield put(f"{tag}/wrong-share-two", update, {"key": "00" * 33, "nonce": "<<nonce>>"}, token=token)
+        yield put(f"{tag}/wrong-share-two", update, {"key": "11" * 33, "nonce": "<<nonce>>"}, token=token)
         yield get(f"{tag}/after-wrong", start, token=token, save=STARTED)
         yield delete(f"{tag}/reset", start, {"nonce": "<<nonce>>"})
         yield put(f"{tag}/final", start, {}, token=token, save=STARTED)
@@ -939,7 +939,7 @@ def rekeying():
         yield get(f"{tag}/cancelled-as-root", f"{base}/init", token=token)
         yield put(f"{tag}/wrong-start", f"{base}/init", {"secret_shares": 3, "secret_threshold": 2}, token=token, save=STARTED)
         yield put(f"{tag}/wrong-one", f"{base}/update", {"key": "<<key0>>", "nonce": "<<nonce>>"}, token=token)
-        yield put(f"{tag}/wrong-two", f"{base}/update", {"key": "00" * 33, "nonce": "<<nonce>>"}, token=token)
+        yield put(f"{tag}/wrong-two", f"{base}/update", {"key": "11" * 33, "nonce": "<<nonce>>"}, token=token)
         yield get(f"{tag}/wrong-after", f"{base}/init", token=token, save=STARTED)
         yield delete(f"{tag}/wrong-cancel", f"{base}/init", {"nonce": "<<nonce>>"})
         yield put(f"{tag}/again", f"{base}/init", {"secret_shares": 3, "secret_threshold": 2, "require_verification": True},

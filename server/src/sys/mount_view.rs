@@ -75,7 +75,7 @@ pub(super) const RUNNING_VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"),
 impl<'a> MountView<'a> {
     pub(super) fn of(mounted: &'a Mounted) -> Self {
         let entry = &mounted.entry;
-        let own = !matches!(entry.kind.as_str(), "system" | "cubbyhole" | "token");
+        let own = !matches!(entry.kind.as_str(), "system" | "cubbyhole" | "token" | "generic");
         Self {
             accessor: &entry.accessor,
             config: ConfigView::of(mounted),
