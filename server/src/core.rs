@@ -12,9 +12,12 @@ use chancery_hsm::Hsm;
 use chancery_store::{BarrierPhase, Changes, SealKind, Store};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// Everything a running appliance consists of, behind the doors. One value a process; handed around as `Arc<Core>`.
@@ -66,6 +69,8 @@ pub struct Settings {
     pub unauthenticated_metrics: bool,
     /// Audit sinks the configuration declares.
     pub audit: Vec<NewDevice>,
+    /// Where sinks enabled over the API may write files; anywhere where there is none (CVE-2025-6000).
+    pub audit_directory: Option<PathBuf>,
 }
 
 /// Who this installation is; made at the first unseal, stored sealed.
@@ -101,6 +106,7 @@ impl Default for Settings {
             leases: LeaseBounds::default(),
             unauthenticated_metrics: false,
             audit: Vec::new(),
+            audit_directory: None,
         }
     }
 }

@@ -39,6 +39,7 @@ listener "tcp" {{
   disable_unauthed_generate_root_endpoints = false
 }}
 api_addr = "http://127.0.0.1:{port}"
+unsafe_allow_api_audit_creation = true
 """
 
 CANDIDATE_CONFIG = """
@@ -63,6 +64,8 @@ OPAQUE_TEXT = [
         r"^hmac-sha256:[0-9a-f]{64}$",
     )
 ]
+# Ids quoted inside of texts.
+QUOTED_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 ACCESSOR = re.compile(r"^[a-z-]+_[0-9a-f]{8}$")
 HEADERS_COMPARED = ("content-type", "cache-control", "allow")
 
@@ -193,6 +196,7 @@ def normalised(value, step, key=""):
             return "<opaque>"
         if ACCESSOR.match(value):
             return value.rsplit("_", 1)[0] + "_<accessor>"
+        return QUOTED_ID.sub("<id>", value)
     return value
 
 

@@ -182,6 +182,7 @@ fn settings(
     }
     settings.leases = document.lease.read()?;
     settings.unauthenticated_metrics = document.telemetry.unauthenticated_metrics_access.unwrap_or(false);
+    settings.audit_directory = Some(state.join("audit"));
     settings.audit = document.audit.iter().map(|(name, audit)| audit.read(name, state)).collect();
     Ok(settings)
 }

@@ -134,7 +134,11 @@ async fn start(system: Arc<System>, call: Call, dialect: Dialect, subject: Subje
     let request: StartRequest = call.parse()?;
     let required = system.required_shares(subject).await?;
     let (shares, threshold) = (share_count(request.secret_shares), share_count(request.secret_threshold));
-    refuse_pgp(&request.pgp_keys.0, "", shares)?;
+    let keys = &request.pgp_keys.0;
+    if dialect == Dialect::Vault && !keys.is_empty() && u32::try_from(keys.len()) != Ok(shares) {
+        return Err(Fault::caller("incorrect number of PGP keys for rekey"));
+    }
+    refuse_pgp(keys, "", shares)?;
     if request.backup.0 {
         return Err(Fault::caller(
             "cannot back up shares that are not encrypted: PGP keys are not supported by this server",
