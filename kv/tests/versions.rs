@@ -1,5 +1,7 @@
 //! The engine as its door sees it: requests in, data out, over a memory store.
 
+#![cfg(test)]
+
 use chancery_engine::{
     Body, Call, Clock, Engine, Fault, Hosted, Identity, MountPoint, Operation, Response, Service, Verb,
     clock::ManualClock,

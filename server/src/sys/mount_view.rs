@@ -125,10 +125,11 @@ impl<'a> StrangersView<'a> {
 
 /// `token_type` of auth mounts; secrets have none.
 pub(super) fn token_type(mounted: &Mounted) -> Option<&str> {
-    (mounted.entry.class == MountClass::Auth).then(|| match mounted.entry.tuning.token_type.as_str() {
-        "" => "default-service",
-        other => other,
-    })
+    match (mounted.entry.class, mounted.entry.tuning.token_type.as_str()) {
+        (MountClass::Secret, _) => None,
+        (MountClass::Auth, "") => Some("default-service"),
+        (MountClass::Auth, kind) => Some(kind),
+    }
 }
 
 /// The members of `tune`, and of `config` where a mount is enabled.
