@@ -34,7 +34,7 @@ pub enum StartError {
     #[error("HSM: {0}; {fix}", fix = hsm_fix(.0))]
     Hsm(#[source] HsmError),
     /// The database.
-    #[error("storage: {0}; check storage.url and that no other process uses the database")]
+    #[error("storage: {0}; {fix}", fix = store_fix(.0))]
     Store(#[source] StoreError),
     /// The directory of the database.
     #[error("cannot make {path}: {source}; correct storage.url or the permissions")]
@@ -128,6 +128,15 @@ impl Appliance {
     }
 }
 
+/// Makes a crash say where it happened and nothing else: the text of a panic may hold what was being worked on. For the
+/// whole process, so the program that runs an appliance calls it, not the appliance.
+pub fn hide_panic_texts() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(|| "unknown".to_owned(), ToString::to_string);
+        tracing::error!(place, "crashed");
+    }));
+}
+
 async fn bind(config: &Config) -> Result<Vec<Bound>, StartError> {
     let mut bound = Vec::new();
     for listener in &config.listeners {
@@ -193,6 +202,15 @@ fn listen_fix(error: &ListenError) -> &'static str {
         }
         ListenError::Bind { .. } => "choose an address of this machine that this user may use",
         ListenError::Tls(_) => "give a readable PEM certificate chain and its key",
+    }
+}
+
+fn store_fix(error: &StoreError) -> &'static str {
+    match error {
+        // The text names the fix itself; what must not happen is a second attempt with force.
+        StoreError::NewerSchema { .. } | StoreError::ForeignSchema { .. } => "the database was not touched",
+        StoreError::Locked { .. } => "stop the other process, or give this one a database of its own",
+        _ => "check storage.url and the permissions of its directory",
     }
 }
 

@@ -49,6 +49,7 @@ pub(crate) struct ServerFlags {
 pub(crate) fn run(flags: &ServerFlags, output: &Output) -> Result<ExitCode> {
     let config = if flags.dev { vault_dev(flags)? } else { configuration(&flags.config)? };
     super::log(flags.log_level.as_deref(), config.log_level.as_deref())?;
+    chancery_server::hide_panic_texts();
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
