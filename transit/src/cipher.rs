@@ -14,7 +14,7 @@ use crate::{
     version::{KeyVersion, Material},
 };
 use chancery_engine::secret::wipe;
-use chancery_hsm::{AeadSealed, Hsm, HsmError, RsaPadding, software::rsa_encrypt};
+use chancery_hsm::{AeadSealed, Hsm, HsmError, Need, RsaPadding, software::rsa_encrypt};
 use std::borrow::Cow;
 use zeroize::Zeroizing;
 
@@ -231,6 +231,8 @@ pub(crate) async fn encrypt_in_hsm(
         return Err(TransitError::Bug("not a key of the token"));
     };
     let sealed = if key.record.key_type.is_rsa() {
+        // The public half would encrypt what a token without this mechanism could never decrypt.
+        hsm.capabilities().require(&Need::RsaDecrypt(RsaPadding::OaepSha256))?;
         encrypt_with_rsa(version.version, plaintext)?
     } else {
         let sealed = hsm.encrypt(reference, &bench.associated_data, plaintext).await?;
