@@ -346,8 +346,11 @@ pub(crate) fn write_key_version(version: u32, out: &mut Vec<u8>) {
     write_number(version, out);
 }
 
-/// Writes `"error":"…",`.
+/// Writes `"error":"…",`. What the caller cannot mend is told in the log instead.
 pub(crate) fn write_error(error: &TransitError, out: &mut Vec<u8>) {
+    if !error.is_callers() {
+        tracing::warn!(%error, "an item of a batch failed");
+    }
     out.extend_from_slice(br#""error":"#);
     write_text(&error.item_text(), out);
     out.push(b',');

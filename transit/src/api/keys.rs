@@ -60,6 +60,9 @@ struct CreateRequest<'a> {
 /// Makes a key; if there is one of that name already, shows it and changes nothing.
 pub(crate) async fn create(engine: Arc<Transit>, call: Call) -> Result<Response, Fault> {
     let record = record(&call.parse()?)?;
+    if record.protection == Protection::Hsm && !engine.has_hsm() {
+        return Err(Fault::caller("this appliance runs without an HSM: only protection software is possible"));
+    }
     let key = engine.create(call.captures.text("name"), record).await?;
     Response::data(&KeyBody::of(&key, None)?)
 }

@@ -235,8 +235,8 @@ async fn hsm_keys_cannot_be_made_without_an_hsm() {
     let clock = std::sync::Arc::new(mount.clock.clone());
     let transit = chancery_transit::Transit::new(view, mount.store.clone(), None, clock);
     let other = Mount { engine: chancery_engine::Hosted::new(transit.clone()), transit, ..mount };
-    let reply = other.write("keys/k", json!({"protection": "hsm"})).await;
-    assert_eq!(reply.error, "the key lives in an HSM, and this appliance runs without one");
+    let text = "this appliance runs without an HSM: only protection software is possible";
+    other.write("keys/k", json!({"protection": "hsm"})).await.refused(text);
     assert_eq!(other.write("keys/k", json!({})).await.status, 200);
 }
 
