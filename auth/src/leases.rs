@@ -18,7 +18,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use book::{LeaseKind, LeaseRecord};
-use chancery_engine::{Fault, MountPoint, response::LeaseGrant};
+use chancery_engine::{Fault, Identity, MountPoint, identity::TokenType, response::LeaseGrant};
 use chancery_store::{Changes, Page};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -77,7 +77,7 @@ impl Leases {
         self.book().set_revoker(revoker);
     }
 
-    /// Registers the lease of a secret that `token_key` got at `path` (full, with the mount's). Durable on return.
+    /// Registers the lease of a secret that `caller` got at `path` (full, with the mount's). Durable on return.
     ///
     /// # Errors
     /// [`Fault::Denied`] when the token is gone meanwhile: the caller must revoke the secret then. The store's.
@@ -86,18 +86,26 @@ impl Leases {
         grant: &LeaseGrant,
         mount: &MountPoint,
         path: &str,
-        token_key: &str,
+        caller: &Identity,
     ) -> Result<RegisteredLease, Fault> {
         let lease_id = format!("{path}/{}", crate::random::text(24)?.expose());
         let now = self.book().now();
         let maximum = bounded(grant.max_ttl, mount.max_lease_ttl);
         let asked = if grant.ttl == 0 { mount.default_lease_ttl } else { grant.ttl };
-        let ttl = bounded(asked, maximum).max(1);
+        let mut ttl = bounded(asked, maximum).max(1);
+        let owner = match caller.token_type {
+            TokenType::Service => Some(self.tokens.find_key(&caller.token_key).await?.ok_or(Fault::Denied)?),
+            TokenType::Batch => None,
+        };
+        if owner.is_none() {
+            // Nothing tells when a batch token is over, so its leases end with it.
+            ttl = ttl.min(seconds_between(now, later(caller.issue_time, caller.token_ttl))).max(1);
+        }
         let record = LeaseRecord {
             kind: LeaseKind::Secret {
                 mount_uuid: mount.uuid.clone(),
                 internal: grant.internal.clone(),
-                token: token_key.to_owned(),
+                token: caller.token_key.clone(),
             },
             issued: now,
             expires: later(now, ttl),
@@ -107,7 +115,7 @@ impl Leases {
             max_ttl: maximum,
             attempts: 0,
         };
-        self.book().put_secret_lease(&lease_id, token_key, &record, self.tokens.find_key(token_key).await?).await?;
+        self.book().put_secret_lease(&lease_id, &caller.token_key, &record, owner).await?;
         Ok(RegisteredLease { lease_id, lease_duration: ttl, renewable: grant.renewable })
     }
 

@@ -256,8 +256,8 @@ async fn register_lease(
     if grant.internal.is_empty() && !grant.renewable {
         return Ok(Lease { id: String::new(), duration: grant.ttl, renewable: false });
     }
-    let token_key = identity.map_or("", |identity| identity.token_key.as_str());
-    let registered = core.leases.register(&grant, mount, path, token_key).await?;
+    let caller = identity.ok_or(Fault::Denied)?;
+    let registered = core.leases.register(&grant, mount, path, caller).await?;
     Ok(Lease { id: registered.lease_id, duration: registered.lease_duration, renewable: registered.renewable })
 }
 
