@@ -85,6 +85,15 @@ impl Places {
 }
 
 impl TokenRecord {
+    /// The increment asked for. Where none was, and no role says how long, the TTL granted last holds again.
+    pub(crate) fn increment_or_last(&self, increment: u64) -> u64 {
+        if increment > 0 || self.limits.ttl > 0 || self.limits.period > 0 {
+            return increment;
+        }
+        let since = self.last_renewal.unwrap_or(self.issued);
+        self.expires.map_or(0, |end| u64::try_from(end.duration_since(since).as_secs()).unwrap_or(0))
+    }
+
     /// Whether it may still be used at `now`.
     pub(crate) fn is_alive(&self, now: Timestamp) -> bool {
         self.uses_left != SPENT && self.expires.is_none_or(|expires| now < expires)

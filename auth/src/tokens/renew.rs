@@ -25,7 +25,7 @@ impl Tokens {
             if !record.renewable {
                 return Err(AuthError::from(Fault::caller("lease is not renewable")));
             }
-            let granted = ttl::grant(&record.limits, increment, record.issued, now)?;
+            let granted = ttl::grant(&record.limits, record.increment_or_last(increment), record.issued, now)?;
             let expires = later(now, granted.ttl);
             record.expires = Some(expires);
             record.last_renewal = Some(now);
