@@ -13,4 +13,8 @@ mod mounts;
 #[cfg(test)]
 mod routes;
 #[cfg(test)]
+mod sys_ceremonies;
+#[cfg(test)]
+mod sys_endpoints;
+#[cfg(test)]
 mod tls;
