@@ -26,7 +26,7 @@ pub mod pipeline;
 pub mod reply;
 pub mod sys;
 
-pub use appliance::{Appliance, StartError, open_hsm};
+pub use appliance::{Appliance, StartError, hide_panic_texts, open_hsm};
 pub use core::Core;
 
 /// Version that clients are told unless the configuration says otherwise: Terraform and other clients gate features on
