@@ -1,1 +1,210 @@
 //! The X.509 engine: issuers, roles, issuance, revocation and CRLs.
+//!
+//! One road leads to a certificate, and the types allow no other:
+//!
+//! ```text
+//! Csr ── role.approve ──▶ Approved ── profile ──▶ Draft ── lint ──▶ Linted ── HSM ──▶ Certificate
+//! csr.rs   approve.rs                 profile.rs          lint.rs    issuance.rs
+//! ```
+//!
+//! | to change | look in |
+//! |---|---|
+//! | an endpoint | [`routes`], then its file in `api/` |
+//! | which names a role allows | [`names`] |
+//! | how long certificates live | [`validity`] |
+//! | what stands in a certificate | [`profile`], and the rule for it in [`lint`] |
+//! | issuers, keys, settings | [`authority`] |
+//! | revocation, CRLs | [`revocation`], [`crl`] |
+//! | where it is stored | `storage.rs` |
+//!
+//! To add an endpoint: a file in `api/`, a line in `routes.rs`, a module of the same name in `tests/api/`.
+
+mod api;
+pub mod approve;
+pub mod authority;
+pub mod constraints;
+pub mod crl;
+pub mod csr;
+pub mod error;
+pub mod facts;
+pub mod issuance;
+pub mod issuer;
+pub mod key;
+pub mod leaf_key;
+pub mod lint;
+pub mod names;
+pub mod oid;
+pub mod pem;
+pub mod profile;
+pub mod public_key;
+pub mod revocation;
+pub mod role;
+mod routes;
+pub mod san;
+pub mod serial;
+pub mod settings;
+pub mod signature;
+mod storage;
+pub mod subject;
+pub mod urls;
+pub mod usage;
+pub mod validity;
+pub mod verify;
+
+pub use error::CaError;
+
+use async_trait::async_trait;
+use authority::{Authority, Draft};
+use chancery_engine::{Clock, Fault, MountPoint, RouteTable, Service};
+use chancery_hsm::Hsm;
+use chancery_store::{CertificateChange, Changes, Store, View};
+use jiff::Timestamp;
+use parking_lot::RwLock;
+use role::Role;
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicU64},
+};
+
+/// One mount of the engine (kind `pki`).
+pub struct CertificateAuthority {
+    view: View,
+    store: Store,
+    hsm: Hsm,
+    clock: Arc<dyn Clock>,
+    cache: RwLock<Cache>,
+    /// Counts revocations, so that one rebuild serves all that came before it.
+    revocations: AtomicU64,
+    /// By issuer: the revocations its CRL holds. Whoever builds a CRL holds this.
+    crl_turn: tokio::sync::Mutex<HashMap<String, u64>>,
+}
+
+/// What was read once. `epoch` moves with every change, so that a slow reader cannot put an old picture back.
+#[derive(Default)]
+struct Cache {
+    epoch: u64,
+    authority: Option<Arc<Authority>>,
+    roles: HashMap<String, Arc<Role>>,
+}
+
+impl Cache {
+    fn clear(&mut self) {
+        *self = Self { epoch: self.epoch.wrapping_add(1), ..Self::default() };
+    }
+}
+
+impl CertificateAuthority {
+    /// A mount that keeps its records in `view` of `store`, and its keys in `hsm`.
+    #[must_use]
+    pub fn new(view: View, store: Store, hsm: Hsm, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self {
+            view,
+            store,
+            hsm,
+            clock,
+            cache: RwLock::default(),
+            revocations: AtomicU64::new(1),
+            crl_turn: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Name of the mount in the inventory.
+    fn mount(&self) -> &str {
+        self.view.name()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Issuers, keys and settings as they are.
+    async fn authority(&self) -> Result<Arc<Authority>, CaError> {
+        let epoch = {
+            let cache = self.cache.read();
+            if let Some(authority) = &cache.authority {
+                return Ok(Arc::clone(authority));
+            }
+            cache.epoch
+        };
+        let authority = Arc::new(storage::read_authority(&self.view).await?);
+        let mut cache = self.cache.write();
+        if cache.epoch == epoch {
+            cache.authority = Some(Arc::clone(&authority));
+        }
+        Ok(authority)
+    }
+
+    /// Changes issuers, keys or settings; `edit` runs again if somebody else was quicker.
+    async fn change<T: Send>(
+        &self,
+        name: &'static str,
+        edit: impl Fn(&mut Draft) -> Result<T, CaError> + Send + Sync,
+    ) -> Result<T, CaError> {
+        let edit = &edit;
+        let result = self
+            .store
+            .transact(name, move || async move {
+                let mut draft = Draft::new(storage::read_authority(&self.view).await?);
+                let outcome = edit(&mut draft)?;
+                Ok::<_, CaError>((draft.into_changes(&self.view)?, outcome))
+            })
+            .await;
+        self.cache.write().clear();
+        result
+    }
+
+    /// A role by name.
+    async fn role(&self, name: &str) -> Result<Option<Arc<Role>>, CaError> {
+        let epoch = {
+            let cache = self.cache.read();
+            if let Some(role) = cache.roles.get(name) {
+                return Ok(Some(Arc::clone(role)));
+            }
+            cache.epoch
+        };
+        let Some(role) = storage::read::<Role>(&self.view, &storage::role(name)).await? else { return Ok(None) };
+        let role = Arc::new(role);
+        let mut cache = self.cache.write();
+        if cache.epoch == epoch {
+            cache.roles.insert(name.to_owned(), Arc::clone(&role));
+        }
+        Ok(Some(role))
+    }
+
+    /// Commits changes of roles.
+    async fn commit_role(&self, changes: Changes) -> Result<(), CaError> {
+        let result = self.store.commit(changes).await;
+        self.cache.write().clear();
+        result.map(|_| ()).map_err(CaError::from)
+    }
+}
+
+#[async_trait]
+impl Service for CertificateAuthority {
+    fn routes() -> RouteTable<Self> {
+        routes::table()
+    }
+
+    async fn revoke_lease(self: Arc<Self>, internal: &[u8]) -> Result<(), Fault> {
+        Ok(self.revoke_leased(internal).await?)
+    }
+
+    async fn tick(self: Arc<Self>, _mount: Arc<MountPoint>, now: Timestamp) -> Result<(), Fault> {
+        Ok(self.renew_due_crls(now).await?)
+    }
+
+    fn forget(&self) {
+        self.cache.write().clear();
+    }
+
+    async fn remove(self: Arc<Self>) -> Result<(), Fault> {
+        let authority = storage::read_authority(&self.view).await?;
+        for key in authority.keys.values() {
+            self.hsm.destroy(&key.reference).await.map_err(CaError::from)?;
+        }
+        let mut changes = Changes::default();
+        changes.certificate(CertificateChange::DeleteMount { mount: self.mount().to_owned() });
+        self.store.commit(changes).await.map_err(CaError::from)?;
+        Ok(())
+    }
+}

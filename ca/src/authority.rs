@@ -1,0 +1,250 @@
+//! The mount's issuers, keys and settings as one consistent picture, and how that picture is changed.
+//!
+//! Readers share an `Arc<Authority>`; writers work on a [`Draft`], whose differences are committed only if nobody else
+//! committed meanwhile (one guard entry carries the version).
+
+use crate::{
+    error::CaError,
+    issuer::{Issuer, Usage},
+    key::KeyRecord,
+    settings::{CrlSettings, IssuerSettings, KeySettings, UrlSettings},
+    storage,
+};
+use chancery_store::{Changes, View};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// Issuers, keys and settings of one mount.
+#[derive(Debug, Clone, Default)]
+pub struct Authority {
+    /// By id.
+    pub issuers: BTreeMap<String, Arc<Issuer>>,
+    /// By id.
+    pub keys: BTreeMap<String, Arc<KeyRecord>>,
+    /// `config/issuers`
+    pub issuer_settings: IssuerSettings,
+    /// `config/keys`
+    pub key_settings: KeySettings,
+    /// `config/urls`
+    pub url_settings: UrlSettings,
+    /// `config/crl`
+    pub crl_settings: CrlSettings,
+    /// Version of the guard entry when this was read; none before the first change.
+    pub(crate) guard: Option<u64>,
+}
+
+/// The reference that stands for the default issuer or key.
+pub const DEFAULT: &str = "default";
+
+impl Authority {
+    /// Finds an issuer by `default`, id or name.
+    ///
+    /// # Errors
+    /// [`CaError::Server`] with the bare text, for the caller to frame.
+    pub fn issuer(&self, reference: &str) -> Result<&Arc<Issuer>, CaError> {
+        let missing = || CaError::Server(format!("unable to find PKI issuer for reference: {reference}"));
+        if reference == DEFAULT {
+            let id = &self.issuer_settings.default;
+            if id.is_empty() {
+                return Err(CaError::Server("no default issuer currently configured".to_owned()));
+            }
+            return self.issuers.get(id).ok_or_else(missing);
+        }
+        let by_name = || self.issuers.values().find(|issuer| !reference.is_empty() && issuer.record.name == reference);
+        self.issuers.get(reference).or_else(by_name).ok_or_else(missing)
+    }
+
+    /// Finds a key by `default`, id or name.
+    ///
+    /// # Errors
+    /// [`CaError::Server`] with the bare text, for the caller to frame.
+    pub fn key(&self, reference: &str) -> Result<&Arc<KeyRecord>, CaError> {
+        let missing = || CaError::Server(format!("unable to find PKI key for reference: {reference}"));
+        if reference == DEFAULT {
+            let id = &self.key_settings.default;
+            if id.is_empty() {
+                return Err(CaError::Server("no default key currently configured".to_owned()));
+            }
+            return self.keys.get(id).ok_or_else(missing);
+        }
+        let by_name = || self.keys.values().find(|key| !reference.is_empty() && key.name == reference);
+        self.keys.get(reference).or_else(by_name).ok_or_else(missing)
+    }
+
+    /// Finds an issuer that may sign certificates, and its key.
+    ///
+    /// # Errors
+    /// [`CaError::Server`] in the words clients know.
+    pub fn issuing(&self, reference: &str) -> Result<(Arc<Issuer>, Arc<KeyRecord>), CaError> {
+        let issuer = self
+            .issuer(reference)
+            .map_err(|error| CaError::server(&format!("could not fetch the CA certificate (was one set?): {error}")))?;
+        issuer.require(Usage::IssuingCertificates)?;
+        let key = self
+            .keys
+            .get(&issuer.record.key_id)
+            .ok_or_else(|| CaError::corrupt(format!("issuer {}", issuer.record.id), "its key is not in this mount"))?;
+        Ok((Arc::clone(issuer), Arc::clone(key)))
+    }
+
+    /// The issuer and those above it, as far as this mount knows them; its own certificate first.
+    #[must_use]
+    pub fn chain(&self, issuer: &Arc<Issuer>) -> Vec<Arc<Issuer>> {
+        if !issuer.record.manual_chain.is_empty() {
+            return issuer.record.manual_chain.iter().filter_map(|id| self.issuers.get(id).cloned()).collect();
+        }
+        let mut chain = vec![Arc::clone(issuer)];
+        let mut current = Arc::clone(issuer);
+        while !current.facts.is_self_issued() {
+            let parent = self.issuers.values().find(|candidate| {
+                candidate.facts.subject == current.facts.issuer
+                    && chain.iter().all(|known| known.record.id != candidate.record.id)
+                    && current.facts.is_signed_by(&candidate.facts)
+            });
+            let Some(parent) = parent.cloned() else { break };
+            chain.push(Arc::clone(&parent));
+            current = parent;
+        }
+        chain
+    }
+
+    /// Issuers whose certificates belong on the CRL of `issuer`: the same key under the same name.
+    #[must_use]
+    pub fn equivalents(&self, issuer: &Issuer) -> Vec<Arc<Issuer>> {
+        self.issuers.values().filter(|other| other.is_equivalent(issuer)).cloned().collect()
+    }
+}
+
+/// A picture being changed.
+#[derive(Debug)]
+pub struct Draft {
+    authority: Authority,
+    issuers: BTreeSet<String>,
+    keys: BTreeSet<String>,
+    settings: BTreeSet<&'static str>,
+}
+
+impl Draft {
+    pub(crate) fn new(authority: Authority) -> Self {
+        Self { authority, issuers: BTreeSet::new(), keys: BTreeSet::new(), settings: BTreeSet::new() }
+    }
+
+    /// The picture as it is now.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// Adds or replaces an issuer. Where there is no default, a new one becomes it; so does every new one with a key where
+    /// the settings say so.
+    pub fn put_issuer(&mut self, issuer: Issuer) {
+        let id = issuer.record.id.clone();
+        let is_new = !self.authority.issuers.contains_key(&id);
+        let has_key = !issuer.record.key_id.is_empty();
+        self.authority.issuers.insert(id.clone(), Arc::new(issuer));
+        self.issuers.insert(id.clone());
+        let settings = &mut self.authority.issuer_settings;
+        let takes_over = settings.default_follows_latest_issuer && has_key;
+        let is_first = settings.default.is_empty() && (has_key || self.authority.issuers.len() == 1);
+        if is_new && (is_first || takes_over) {
+            settings.default = id;
+            self.settings.insert(storage::CONFIG_ISSUERS);
+        }
+    }
+
+    /// Removes an issuer; returns whether it was the default.
+    pub fn remove_issuer(&mut self, id: &str) -> bool {
+        self.authority.issuers.remove(id);
+        self.issuers.insert(id.to_owned());
+        let was_default = self.authority.issuer_settings.default == id;
+        if was_default {
+            self.authority.issuer_settings.default.clear();
+            self.settings.insert(storage::CONFIG_ISSUERS);
+        }
+        was_default
+    }
+
+    /// Adds or replaces a key. The first one becomes the default.
+    pub fn put_key(&mut self, key: KeyRecord) {
+        let id = key.id.clone();
+        self.authority.keys.insert(id.clone(), Arc::new(key));
+        self.keys.insert(id.clone());
+        if self.authority.key_settings.default.is_empty() && self.authority.keys.len() == 1 {
+            self.authority.key_settings.default = id;
+            self.settings.insert(storage::CONFIG_KEYS);
+        }
+    }
+
+    /// Removes a key; returns whether it was the default.
+    pub fn remove_key(&mut self, id: &str) -> bool {
+        self.authority.keys.remove(id);
+        self.keys.insert(id.to_owned());
+        let was_default = self.authority.key_settings.default == id;
+        if was_default {
+            self.authority.key_settings.default.clear();
+            self.settings.insert(storage::CONFIG_KEYS);
+        }
+        was_default
+    }
+
+    /// `config/issuers`
+    pub fn issuer_settings(&mut self) -> &mut IssuerSettings {
+        self.settings.insert(storage::CONFIG_ISSUERS);
+        &mut self.authority.issuer_settings
+    }
+
+    /// `config/keys`
+    pub fn key_settings(&mut self) -> &mut KeySettings {
+        self.settings.insert(storage::CONFIG_KEYS);
+        &mut self.authority.key_settings
+    }
+
+    /// `config/urls`
+    pub fn url_settings(&mut self) -> &mut UrlSettings {
+        self.settings.insert(storage::CONFIG_URLS);
+        &mut self.authority.url_settings
+    }
+
+    /// `config/crl`
+    pub fn crl_settings(&mut self) -> &mut CrlSettings {
+        self.settings.insert(storage::CONFIG_CRL);
+        &mut self.authority.crl_settings
+    }
+
+    /// What differs, to be committed only if the guard has not moved.
+    pub(crate) fn into_changes(self, view: &View) -> Result<Changes, CaError> {
+        let mut changes = Changes::default();
+        if self.issuers.is_empty() && self.keys.is_empty() && self.settings.is_empty() {
+            return Ok(changes);
+        }
+        for id in &self.issuers {
+            let key = storage::issuer(id);
+            match self.authority.issuers.get(id) {
+                Some(issuer) => changes.put(view, &key, &issuer.record)?,
+                None => changes.delete(view, &key).delete(view, &storage::crl(id)),
+            };
+        }
+        for id in &self.keys {
+            let key = storage::key(id);
+            match self.authority.keys.get(id) {
+                Some(record) => changes.put(view, &key, record.as_ref())?,
+                None => changes.delete(view, &key),
+            };
+        }
+        for setting in &self.settings {
+            match *setting {
+                storage::CONFIG_ISSUERS => changes.put(view, setting, &self.authority.issuer_settings)?,
+                storage::CONFIG_KEYS => changes.put(view, setting, &self.authority.key_settings)?,
+                storage::CONFIG_URLS => changes.put(view, setting, &self.authority.url_settings)?,
+                _ => changes.put(view, setting, &self.authority.crl_settings)?,
+            };
+        }
+        match self.authority.guard {
+            Some(version) => changes.replace(view, storage::GUARD, &(), version, None)?,
+            None => changes.create(view, storage::GUARD, &())?,
+        };
+        Ok(changes)
+    }
+}

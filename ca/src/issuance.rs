@@ -1,0 +1,227 @@
+//! The road from an order to a certificate: approve, encode, lint, record the intent, sign, record the certificate.
+//!
+//! Every door (the token API, later ACME) goes through [`CertificateAuthority::issue`]. The intent is durable before
+//! the HSM is asked, the certificate before anyone holds it.
+
+use crate::{
+    CertificateAuthority,
+    approve::{Applicant, Approved, Asked},
+    crl::assemble,
+    csr::Csr,
+    error::CaError,
+    facts::CertificateFacts,
+    issuer::Issuer,
+    key::KeyRecord,
+    lint::{self, Linted, Surroundings},
+    profile::{self, Signatory},
+    role::Role,
+    serial::SerialNumber,
+    signature::SignatureAlgorithm,
+    urls::Urls,
+    validity::{self, LeafNotAfter, MountTtl, Validity},
+};
+use chancery_hsm::SignInput;
+use chancery_store::{CertificateChange, CertificateIntent, Changes};
+use std::sync::Arc;
+
+/// A request for a leaf.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    /// The rules.
+    pub role: &'a Role,
+    /// Their name; empty for `sign-verbatim` without one.
+    pub role_name: &'a str,
+    /// Which issuer: `default`, id or name.
+    pub issuer: &'a str,
+    /// What the request's fields ask for.
+    pub asked: &'a Asked,
+    /// The key, and the CSR where there is one.
+    pub applicant: Applicant<'a>,
+    /// Subject and extensions as the CSR has them.
+    pub verbatim: Option<&'a Csr>,
+    /// Who asks.
+    pub requester: &'a str,
+    /// The mount's bounds.
+    pub mount: MountTtl,
+}
+
+/// A certificate that was signed and recorded.
+#[derive(Debug)]
+pub struct Certificate {
+    der: Vec<u8>,
+    serial: SerialNumber,
+    validity: Validity,
+}
+
+/// A certificate with what goes out beside it.
+#[derive(Debug)]
+pub struct Issued {
+    /// The certificate.
+    pub certificate: Certificate,
+    /// Who signed it.
+    pub issuer: Arc<Issuer>,
+    /// The signer and those above it.
+    pub chain: Vec<Arc<Issuer>>,
+    /// For the answer.
+    pub warnings: Vec<String>,
+}
+
+/// Who signs and how it is recorded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Signing<'a> {
+    /// None for a root that signs itself.
+    pub(crate) issuer: Option<&'a Issuer>,
+    /// Id under which the certificate is recorded; the issuer's, or the root's own.
+    pub(crate) issuer_id: &'a str,
+    pub(crate) key: &'a KeyRecord,
+    pub(crate) urls: &'a Urls,
+    /// None leaves it out of the inventory (`no_store`).
+    pub(crate) record: Option<Record<'a>>,
+}
+
+/// What the inventory is told besides.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Record<'a> {
+    pub(crate) role: &'a str,
+    pub(crate) requester: &'a str,
+}
+
+impl Certificate {
+    /// The certificate.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Its serial number.
+    #[must_use]
+    pub fn serial(&self) -> &SerialNumber {
+        &self.serial
+    }
+
+    /// First and last second.
+    #[must_use]
+    pub fn validity(&self) -> Validity {
+        self.validity
+    }
+}
+
+impl CertificateAuthority {
+    /// Issues a leaf.
+    ///
+    /// # Errors
+    /// Whatever stands in the way; nothing was handed out then.
+    pub async fn issue(&self, order: Order<'_>) -> Result<Issued, CaError> {
+        let authority = self.authority().await?;
+        let (issuer, key) = authority.issuing(order.issuer)?;
+        let (validity, mut warnings) =
+            validity::decide(order.role, &order.asked.validity, order.mount, Some(issuer.bound()), self.now())?;
+        let approved = match order.verbatim {
+            Some(csr) => Approved::verbatim(order.role, csr, validity)?,
+            None => {
+                let (approved, more) = order.role.approve(order.applicant, order.asked, order.requester, validity)?;
+                warnings.extend(more);
+                approved
+            }
+        };
+        let record = Record { role: order.role_name, requester: order.requester };
+        let signing = Signing {
+            issuer: Some(&issuer),
+            issuer_id: &issuer.record.id,
+            key: &key,
+            urls: issuer.record.urls.or(&authority.url_settings.urls),
+            record: (!order.role.no_store).then_some(record),
+        };
+        let certificate = self.sign(approved, signing).await?;
+        let chain = authority.chain(&issuer);
+        Ok(Issued { certificate, issuer, chain, warnings })
+    }
+
+    /// Encodes, lints, records, signs, records. The only place that asks the HSM to sign a certificate.
+    pub(crate) async fn sign(&self, approved: Approved, signing: Signing<'_>) -> Result<Certificate, CaError> {
+        let algorithm = SignatureAlgorithm::choose(signing.key.reference.algorithm, approved.signature)?;
+        let facts = signing.issuer.map(|issuer| &issuer.facts);
+        let signatory = Signatory { issuer: facts, algorithm: &algorithm.identifier, urls: signing.urls };
+        let draft = profile::encode(approved, SerialNumber::random()?, signatory)?;
+        let may_outlive_issuer =
+            signing.issuer.is_some_and(|issuer| issuer.record.leaf_not_after_behavior == LeafNotAfter::Permit);
+        let around = Surroundings { issuer: facts, algorithm: &algorithm.identifier, may_outlive_issuer };
+        let linted = lint::lint(draft, around)?;
+        if let Some(record) = signing.record {
+            self.record_intent(&linted, signing.issuer_id, record).await?;
+        }
+        let input = SignInput::Message(linted.tbs().to_vec());
+        let signature = match self.hsm.sign(&signing.key.reference, algorithm.scheme, input).await {
+            Ok(signature) => signature,
+            Err(error) => {
+                if signing.record.is_some() {
+                    self.abandon(linted.serial()).await;
+                }
+                return Err(error.into());
+            }
+        };
+        let der = assemble(linted.tbs(), &algorithm.identifier, &signature)?;
+        if signing.record.is_some() {
+            let mut changes = Changes::default();
+            changes.certificate(CertificateChange::Issued {
+                mount: self.mount().to_owned(),
+                serial: linted.serial().as_bytes().to_vec(),
+                der: der.clone(),
+            });
+            self.store.commit(changes).await?;
+        }
+        Ok(Certificate { der, serial: linted.serial().clone(), validity: linted.approved().validity })
+    }
+
+    async fn record_intent(&self, linted: &Linted, issuer: &str, record: Record<'_>) -> Result<(), CaError> {
+        let approved = linted.approved();
+        let mut changes = Changes::default();
+        changes.certificate(CertificateChange::Intent(CertificateIntent {
+            mount: self.mount().to_owned(),
+            serial: linted.serial().as_bytes().to_vec(),
+            issuer: issuer.to_owned(),
+            role: record.role.to_owned(),
+            requester: record.requester.to_owned(),
+            common_name: approved.common_name.clone(),
+            names: approved.names.texts(),
+            key_type: approved.public_key.kind().label(),
+            not_before: approved.validity.not_before,
+            not_after: approved.validity.not_after,
+            created_at: self.now(),
+        }));
+        self.store.commit(changes).await?;
+        Ok(())
+    }
+
+    /// The HSM gave no signature, so nobody can hold this certificate. Where even this fails the intent stays, and
+    /// counts as possibly issued.
+    async fn abandon(&self, serial: &SerialNumber) {
+        let mut changes = Changes::default();
+        let (mount, serial_bytes) = (self.mount().to_owned(), serial.as_bytes().to_vec());
+        changes.certificate(CertificateChange::Abandon { mount, serial: serial_bytes });
+        if let Err(error) = self.store.commit(changes).await {
+            tracing::warn!(%serial, %error, "the intent of a certificate that was not signed stays in the inventory");
+        }
+    }
+
+    /// Records a certificate that was issued without being stored, so that it can be revoked.
+    pub(crate) fn adopt(&self, facts: &CertificateFacts, issuer: &str, changes: &mut Changes) {
+        let (mount, serial) = (self.mount().to_owned(), facts.serial.as_bytes().to_vec());
+        changes.certificate(CertificateChange::Intent(CertificateIntent {
+            mount: mount.clone(),
+            serial: serial.clone(),
+            issuer: issuer.to_owned(),
+            role: String::new(),
+            requester: String::new(),
+            common_name: facts.common_name(),
+            names: Vec::new(),
+            key_type: crate::public_key::PublicKey::parse(&facts.public_key)
+                .map(|key| key.kind().label())
+                .unwrap_or_default(),
+            not_before: facts.not_before,
+            not_after: facts.not_after,
+            created_at: self.now(),
+        }));
+        changes.certificate(CertificateChange::Issued { mount, serial, der: facts.der.clone() });
+    }
+}

@@ -1,0 +1,95 @@
+//! Where things lie in the mount's view. Nothing else spells a storage key.
+//!
+//! | key | what |
+//! |---|---|
+//! | `guard` | moves with every change of issuers, keys or settings |
+//! | `issuer/<id>`, `key/<id>` | [`IssuerRecord`], [`KeyRecord`] |
+//! | `config/issuers`, `config/keys`, `config/urls`, `config/crl` | [`crate::settings`] |
+//! | `role/<name>` | [`Role`](crate::role::Role) |
+//! | `crl/<issuer id>` | [`CrlRecord`](crate::crl::CrlRecord) |
+//! | `crl-stale/<issuer id>` | there while the CRL lacks a revocation |
+//!
+//! Certificates are in the store's inventory, under the view's name.
+
+use crate::{
+    authority::Authority,
+    error::CaError,
+    issuer::{Issuer, IssuerRecord},
+    key::KeyRecord,
+};
+use chancery_store::{Page, View};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+pub(crate) const GUARD: &str = "guard";
+pub(crate) const CONFIG_ISSUERS: &str = "config/issuers";
+pub(crate) const CONFIG_KEYS: &str = "config/keys";
+pub(crate) const CONFIG_URLS: &str = "config/urls";
+pub(crate) const CONFIG_CRL: &str = "config/crl";
+pub(crate) const ROLES: &str = "role/";
+const ISSUERS: &str = "issuer/";
+const KEYS: &str = "key/";
+
+pub(crate) fn issuer(id: &str) -> String {
+    format!("{ISSUERS}{id}")
+}
+
+pub(crate) fn key(id: &str) -> String {
+    format!("{KEYS}{id}")
+}
+
+pub(crate) fn role(name: &str) -> String {
+    format!("{ROLES}{name}")
+}
+
+pub(crate) fn crl(issuer: &str) -> String {
+    format!("crl/{issuer}")
+}
+
+/// Mark that the CRL of an issuer lacks a revocation.
+pub(crate) fn stale_crl(issuer: &str) -> String {
+    format!("crl-stale/{issuer}")
+}
+
+/// Reads one entry.
+pub(crate) async fn read<T: DeserializeOwned>(view: &View, key: &str) -> Result<Option<T>, CaError> {
+    Ok(view.read(key).await?.map(|entry| entry.decode()).transpose()?)
+}
+
+/// Reads issuers, keys and settings. The guard is read first: a change meanwhile makes a commit conflict.
+pub(crate) async fn read_authority(view: &View) -> Result<Authority, CaError> {
+    let mut authority = Authority { guard: view.read(GUARD).await?.map(|entry| entry.version), ..Authority::default() };
+    if authority.guard.is_none() {
+        return Ok(authority);
+    }
+    for id in view.list(ISSUERS, Page::default()).await? {
+        if let Some(record) = read::<IssuerRecord>(view, &issuer(&id)).await? {
+            authority.issuers.insert(id, Arc::new(Issuer::read(record)?));
+        }
+    }
+    for id in view.list(KEYS, Page::default()).await? {
+        if let Some(record) = read::<KeyRecord>(view, &key(&id)).await? {
+            authority.keys.insert(id, Arc::new(record));
+        }
+    }
+    authority.issuer_settings = read(view, CONFIG_ISSUERS).await?.unwrap_or_default();
+    authority.key_settings = read(view, CONFIG_KEYS).await?.unwrap_or_default();
+    authority.url_settings = read(view, CONFIG_URLS).await?.unwrap_or_default();
+    authority.crl_settings = read(view, CONFIG_CRL).await?.unwrap_or_default();
+    Ok(authority)
+}
+
+/// Bytes as base64 in JSON.
+pub(crate) mod base64_bytes {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(text).map_err(D::Error::custom)
+    }
+}

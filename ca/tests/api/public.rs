@@ -1,0 +1,54 @@
+use crate::harness::Mount;
+use chancery_ca::CertificateAuthority;
+use chancery_engine::{Access, Service, Verb};
+use serde_json::json;
+
+#[tokio::test]
+async fn an_empty_mount_answers_as_the_wire_does() {
+    let mount = Mount::new().await;
+    for (path, content_type) in [
+        ("ca", "application/pkix-cert"),
+        ("ca/pem", "application/pem-certificate-chain"),
+        ("ca_chain", "application/pkix-cert"),
+        ("crl", "application/pkix-crl"),
+    ] {
+        let reply = mount.read(path).await;
+        assert_eq!((reply.status, reply.content_type, reply.raw.len()), (200, content_type, 0), "{path}");
+    }
+    mount.read("cert/ca").await.refused("no default issuer currently configured");
+    mount.read("cert/ca_chain").await.refused("no default issuer currently configured");
+    assert_eq!(mount.read("cert/crl").await.status, 500);
+    mount.read("issuer/default").await.framed("no default issuer currently configured");
+    for path in ["issuers", "keys", "certs", "roles"] {
+        assert_eq!(mount.list(path).await.status, 404, "{path}");
+    }
+    assert_eq!(mount.read("crl/rotate").await.ok(), json!({"success": true}));
+}
+
+#[tokio::test]
+async fn every_form_of_the_ca_is_the_same_certificate() {
+    let mount = Mount::with_root().await;
+    let pem = String::from_utf8(mount.read("ca/pem").await.raw).unwrap();
+    assert_eq!(mount.read("cert/ca").await.text("certificate"), pem);
+    assert_eq!(String::from_utf8(mount.read("ca_chain").await.raw).unwrap(), pem);
+    assert_eq!(mount.read("cert/ca_chain").await.text("ca_chain"), pem);
+    assert_eq!(mount.read("issuer/root/json").await.text("certificate"), format!("{pem}\n"));
+    assert_eq!(String::from_utf8(mount.read("issuer/default/pem").await.raw).unwrap(), format!("{pem}\n"));
+    let der = mount.read("ca").await.raw;
+    assert_eq!(mount.read("issuer/root/der").await.raw, der);
+    assert_eq!(mount.read("cert/ca/raw").await.raw, der);
+    let crl = mount.read("crl").await.raw;
+    assert_eq!(mount.read("issuer/root/crl/der").await.raw, crl);
+    assert!(mount.read("issuer/root/crl").await.text("crl").starts_with("-----BEGIN X509 CRL-----\n"));
+    assert_eq!(mount.read("issuer/nope/json").await.error, "unable to find PKI issuer for reference: nope");
+}
+
+#[test]
+fn only_reads_are_public() {
+    for route in CertificateAuthority::routes().describe() {
+        if route.access == Access::Public {
+            assert!(route.verbs.iter().all(|verb| matches!(verb, Verb::Read | Verb::List)), "{}", route.pattern);
+            assert!(!route.pattern.starts_with("roles") && !route.pattern.starts_with("key"), "{}", route.pattern);
+        }
+    }
+}
