@@ -241,7 +241,7 @@ impl Approved {
     pub fn authority(
         applicant: Applicant<'_>,
         asked: &Asked,
-        subject: Subject,
+        subject: &Subject,
         terms: AuthorityTerms,
         validity: Validity,
     ) -> Result<(Self, Vec<String>), CaError> {

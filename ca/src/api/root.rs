@@ -90,7 +90,7 @@ pub(crate) async fn generate(engine: Arc<CertificateAuthority>, call: Call) -> R
     let key = key_for(&engine, call.captures.text("exported"), &request).await?;
     let public_key = key.public_key()?;
     let (approved, more) =
-        Approved::authority(Applicant::Generated(&public_key), &asked, request.subject(), terms, validity)?;
+        Approved::authority(Applicant::Generated(&public_key), &asked, &request.subject(), terms, validity)?;
     let id = uuid::Uuid::new_v4().to_string();
     let requester = super::requester(&call);
     let signing = Signing {
@@ -184,7 +184,7 @@ pub(crate) async fn sign_intermediate(engine: Arc<CertificateAuthority>, call: C
         terms.subject = Some(csr.subject().to_vec());
         terms.names = Some(csr.names().clone());
     }
-    let (approved, more) = Approved::authority(Applicant::Csr(&csr), &asked, request.subject(), terms, validity)?;
+    let (approved, more) = Approved::authority(Applicant::Csr(&csr), &asked, &request.subject(), terms, validity)?;
     let requester = super::requester(&call);
     let urls = issuer.record.urls.or(&authority.url_settings.urls);
     let record = Some(Record { role: "", requester: &requester });

@@ -95,7 +95,7 @@ fn alternative_names(parsed: &TbsCertificate<'_>) -> Result<AlternativeNames, Li
                 found.ips.push(ip.map_err(|_| fail("have an address that is none"))?);
             }
             GeneralName::OtherName(oid, value) => {
-                found.others.push(other_name(oid, value).ok_or_else(|| fail("have an other name that is no text"))?)
+                found.others.push(other_name(oid, value).ok_or_else(|| fail("have an other name that is no text"))?);
             }
             _ => return Err(fail("have a kind of name that is never issued")),
         }
