@@ -1,8 +1,7 @@
 //! What one certificate costs: a P-256 request signed by a P-256 issuer in the software token, certificate stored in
 //! memory. Beside it the parts that cannot be avoided, so that the ratio can be read from one run.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
-#![expect(missing_docs, reason = "criterion's macros make public functions")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a benchmark fails by panicking")]
 
 #[path = "../tests/api/harness.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
