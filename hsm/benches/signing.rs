@@ -57,7 +57,7 @@ fn main() -> ExitCode {
             let (mut bare, mut facade, mut check) = (Duration::MAX, Duration::MAX, Duration::MAX);
             group.bench_function("bare-C_Sign", |b| time(b, &mut bare, |n| bare_loop(&token, &key, sessions, n)));
             group.bench_function("facade", |b| {
-                time(b, &mut facade, |n| runtime.block_on(facade_loop(&hsm, &key, sessions, n)))
+                time(b, &mut facade, |n| runtime.block_on(facade_loop(&hsm, &key, sessions, n)));
             });
             group.bench_function("verify", |b| time(b, &mut check, |n| verify_loop(&hsm, &runtime, &key, sessions, n)));
             group.finish();

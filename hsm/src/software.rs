@@ -1,7 +1,7 @@
 //! Keys and cryptography in this process, on aws-lc-rs.
 //!
 //! [`SoftwareKey`] serves keys with protection `software`; [`verify()`] and [`rsa_encrypt`] are the public-key halves
-//! that never need a token; [`token`] is a whole in-memory token with the facade's interface, for tests.
+//! that never need a token; `token.rs` is a whole in-memory token with the facade's interface, for tests.
 
 use aws_lc_rs::{
     encoding::{AsDer, PublicKeyX509Der},

@@ -5,9 +5,10 @@
 //! | `fail C_Sign 0x30 2 [skip]` | after `skip` calls (default 0) the next 2 calls return 0x30 | `ok` |
 //! | `damage C_Decrypt 1` | the next successful answer has its first byte flipped | `ok` |
 //! | `alias 1` | the next `C_SignInit` uses the last other key it was given | `ok` |
+//! | `iv append` | AES-GCM chooses its own vector: `write`, `append`, `prepend`; `app` to end it | `ok` |
 //! | `flags 0x20000` | `C_GetTokenInfo` adds these flags | `ok` |
 //! | `delay 1000` | each call takes 1000 µs longer | `ok` |
-//! | `count C_Login` | | calls so far, failed ones included |
+//! | `count C_Login` | | calls so far, failed ones included; also `empty-aad` |
 //! | `reset` | forgets all orders; counts stay | `ok` |
 
 use std::{
@@ -31,6 +32,17 @@ struct Orders {
     aliases: u64,
     keys: [CK_OBJECT_HANDLE; 2],
     token_flags: CK_FLAGS,
+    layout: Layout,
+}
+
+/// Who chooses the vector of AES-GCM, and where it is put.
+#[derive(Clone, Copy, Default)]
+pub(crate) enum Layout {
+    #[default]
+    App,
+    Write,
+    Append,
+    Prepend,
 }
 
 struct Failure {
@@ -90,6 +102,15 @@ fn obey(line: &str) -> Option<String> {
             orders.damages.insert(function, words.next()?.parse().ok()?);
         }
         "alias" => orders.aliases = words.next()?.parse().ok()?,
+        "iv" => {
+            orders.layout = match words.next()? {
+                "app" => Layout::App,
+                "write" => Layout::Write,
+                "append" => Layout::Append,
+                "prepend" => Layout::Prepend,
+                _ => return None,
+            };
+        }
         "flags" => orders.token_flags = number(words.next()?)?,
         "count" => return Some(orders.counts.get(words.next()?).copied().unwrap_or_default().to_string()),
         "reset" => *orders = Orders { counts: std::mem::take(&mut orders.counts), ..Orders::default() },
@@ -152,4 +173,16 @@ pub(crate) fn alias(key: CK_OBJECT_HANDLE) -> CK_OBJECT_HANDLE {
 /// Flags to add to the token's own.
 pub(crate) fn token_flags() -> CK_FLAGS {
     orders().as_ref().map_or(0, |orders| orders.token_flags)
+}
+
+/// The ordered layout of AES-GCM.
+pub(crate) fn layout() -> Layout {
+    orders().as_ref().map_or(Layout::App, |orders| orders.layout)
+}
+
+/// Counts something that is no call.
+pub(crate) fn note(what: &'static str) {
+    if let Some(orders) = orders().as_mut() {
+        *orders.counts.entry(what).or_default() += 1;
+    }
 }

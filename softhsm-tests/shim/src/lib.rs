@@ -4,7 +4,7 @@
 //! | environment | meaning |
 //! |---|---|
 //! | `CHANCERY_SHIM_MODULE` | path of the real module |
-//! | `CHANCERY_SHIM_CONTROL` | path of the control socket (see [`control`]); without it calls are only passed on |
+//! | `CHANCERY_SHIM_CONTROL` | path of the control socket (orders: `control.rs`); without it calls are only passed on |
 //! | `CHANCERY_SHIM_DELAY` | microseconds added to each call, to play a network HSM |
 //!
 //! Only `C_GetFunctionList` is exported: a caller must get all other functions through it, as the standard says.
@@ -18,6 +18,7 @@ use cryptoki_sys::{
 };
 
 mod control;
+mod gcm;
 
 /// The real module's list and ours. The library is never unloaded, so its functions stay valid.
 struct Lists {
@@ -114,8 +115,6 @@ forward! {
     C_FindObjectsInit(session: CK_SESSION_HANDLE, template: *mut CK_ATTRIBUTE, count: CK_ULONG);
     C_FindObjects(session: CK_SESSION_HANDLE, objects: *mut CK_OBJECT_HANDLE, maximum: CK_ULONG, count: *mut CK_ULONG);
     C_FindObjectsFinal(session: CK_SESSION_HANDLE);
-    C_EncryptInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE);
-    C_DecryptInit(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, key: CK_OBJECT_HANDLE);
     C_GenerateKey(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, template: *mut CK_ATTRIBUTE, count: CK_ULONG, key: *mut CK_OBJECT_HANDLE);
     C_GenerateKeyPair(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANISM, public: *mut CK_ATTRIBUTE, public_count: CK_ULONG, private: *mut CK_ATTRIBUTE, private_count: CK_ULONG, public_key: *mut CK_OBJECT_HANDLE, private_key: *mut CK_OBJECT_HANDLE);
     C_GenerateRandom(session: CK_SESSION_HANDLE, bytes: *mut CK_BYTE, length: CK_ULONG);
@@ -123,8 +122,14 @@ forward! {
 
 /// Functions whose arguments or answers can be altered.
 fn special(real: &CK_FUNCTION_LIST, ours: &mut CK_FUNCTION_LIST) {
+    if real.C_EncryptInit.is_some() {
+        ours.C_EncryptInit = Some(gcm::C_EncryptInit);
+    }
     if real.C_Encrypt.is_some() {
-        ours.C_Encrypt = Some(C_Encrypt);
+        ours.C_Encrypt = Some(gcm::C_Encrypt);
+    }
+    if real.C_DecryptInit.is_some() {
+        ours.C_DecryptInit = Some(gcm::C_DecryptInit);
     }
     if real.C_Decrypt.is_some() {
         ours.C_Decrypt = Some(C_Decrypt);
@@ -170,7 +175,7 @@ macro_rules! transform {
     )*};
 }
 
-transform! { C_Encrypt C_Decrypt C_Sign }
+transform! { C_Decrypt C_Sign }
 
 /// On order, signs with the key of an earlier call instead: what a stale handle does.
 #[expect(non_snake_case, reason = "the standard's name")]

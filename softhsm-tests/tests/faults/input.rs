@@ -1,6 +1,10 @@
 //! Bad input, altered answers, lost sessions and handles: nothing that the token as a whole is to blame for.
 
-use chancery_hsm::{Hsm, HsmError, KeyAlgorithm, KeyPurpose, RsaPadding, envelope, software::rsa_encrypt};
+use chancery_hsm::{
+    Hsm, HsmError, IvPolicy, KeyAlgorithm, KeyPurpose, RsaPadding,
+    envelope::{self, EnvelopeProfile},
+    software::rsa_encrypt,
+};
 
 use crate::{Bench, Outcome, Scenario, ensure, ensure_equal, make, said, sign, signing_key};
 
@@ -12,6 +16,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("altered plaintext is refused by the envelope and not shown", |b| Box::pin(altered_plaintext(b))),
     ("altered signature is made again once, then refused", |b| Box::pin(altered_signature(b))),
     ("signature by another key behind a stale handle is never released", |b| Box::pin(aliased_handle(b))),
+    ("vector chosen by the token is found and stored, wherever it is put", |b| Box::pin(token_chooses_iv(b))),
     ("lost session is replaced and the command tried once more", |b| Box::pin(lost_session(b))),
     ("forgotten login is renewed and the command tried once more", |b| Box::pin(lost_login(b))),
     ("lost handle is looked up again", |b| Box::pin(lost_handle(b))),
@@ -22,6 +27,8 @@ async fn bad_input(bench: &Bench) -> Outcome {
     let hsm = bench.open().await?;
     let key = make(&hsm, KeyAlgorithm::Aes256, KeyPurpose::Encrypt).await?;
     let sealed = hsm.encrypt(&key, b"a", b"text").await.map_err(said("encrypt"))?;
+    hsm.encrypt(&key, b"", b"text").await.map_err(said("encrypt without associated data"))?;
+    ensure_equal(bench.shim.count("empty-aad"), 0, "calls without associated data on the wire")?;
     let rebuilds = bench.rebuilds();
     for (name, code) in [("ENCRYPTED_DATA_INVALID", 0x40), ("ENCRYPTED_DATA_LEN_RANGE", 0x41), ("DATA_LEN_RANGE", 0x21)]
     {
@@ -121,6 +128,40 @@ async fn aliased_handle(bench: &Bench) -> Outcome {
     bench.shim.order("alias 100");
     let answer = sign(&hsm, &one).await;
     ensure(matches!(answer, Err(HsmError::BadSignature { .. })), "another key's signature is refused")?;
+    finish(hsm).await
+}
+
+async fn token_chooses_iv(bench: &Bench) -> Outcome {
+    // Sealed under each layout; all must open in the end, under the plain one.
+    let hsm = bench.open().await?;
+    let key = make(&hsm, KeyAlgorithm::Aes256, KeyPurpose::Encrypt).await?;
+    hsm.shutdown().await;
+    let mut sealed = Vec::new();
+    let policies = [
+        ("write", IvPolicy::TokenWritesIv),
+        ("append", IvPolicy::TokenAppends),
+        ("prepend", IvPolicy::TokenPrepends),
+        ("app", IvPolicy::App),
+    ];
+    for (order, policy) in policies {
+        bench.shim.order(&format!("iv {order}"));
+        let hsm = bench.open().await?;
+        ensure(hsm.capabilities().aead() == Some(policy), order)?;
+        let text = hsm.encrypt(&key, b"a", b"text").await.map_err(said(order))?;
+        let by_token = text.nonce.starts_with(b"shim");
+        ensure(by_token == (policy != IvPolicy::App), "the stored vector is the one that was used")?;
+        let opened = hsm.decrypt(&key, b"a", &text).await.map_err(said(order))?;
+        ensure(opened.as_slice() == b"text", order)?;
+        let envelope = envelope::seal(&hsm, &key, b"c", &[7; 32]).await.map_err(said(order))?;
+        ensure(envelope.profile() == EnvelopeProfile::AesGcm(policy), "the envelope names its profile")?;
+        sealed.push(envelope);
+        hsm.shutdown().await;
+    }
+    let hsm = bench.open().await?;
+    for envelope in &sealed {
+        envelope::open(&hsm, envelope, b"c").await.map_err(said("open"))?;
+    }
+    ensure_equal(bench.shim.count("empty-aad"), 0, "calls without associated data")?;
     finish(hsm).await
 }
 
