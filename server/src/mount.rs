@@ -57,6 +57,11 @@ pub struct Mounts {
 }
 
 impl Mounted {
+    /// Whether its engine may look at request headers: `sys/` at all, others at those the mount lists.
+    pub(crate) fn reads_headers(&self) -> bool {
+        self.entry.path == "sys/" || !self.entry.tuning.passthrough_request_headers.is_empty()
+    }
+
     fn new(entry: MountEntry, engine: Arc<dyn Engine>, bounds: LeaseBounds) -> Arc<Self> {
         Arc::new(Self {
             point: Arc::new(entry.point(bounds)),

@@ -48,39 +48,34 @@ impl Style {
     pub(crate) fn context(&self, subject: &Subject<'_>) -> Vec<u8> {
         let mut out = Vec::with_capacity(1024 + subject.request.body.json().len());
         let mut line = Members { out: &mut out, first: true };
-        self.request_auth(&mut line, subject);
-        self.request(&mut line, subject);
+        let caller = self.caller(subject);
+        request_auth(&mut line, subject, &caller);
+        self.request(&mut line, subject, &caller);
         out
     }
 
-    fn request_auth(&self, line: &mut Members<'_>, subject: &Subject<'_>) {
-        let mut auth = line.object("auth");
-        if let Some(identity) = subject.identity {
-            if let Some(token) = &subject.request.token {
-                self.secret(&mut auth, "client_token", token.expose());
-            }
-            self.accessor(&mut auth, "accessor", &identity.accessor);
-            auth.text("display_name", &identity.display_name);
-            auth.texts("policies", &identity.policies);
-            auth.texts("token_policies", &identity.policies);
+    /// Hashes what both halves of an entry name the caller by, once.
+    fn caller(&self, subject: &Subject<'_>) -> Caller {
+        let none = HashSet::new();
+        let hidden = |value: &str| {
+            let mut out = Vec::with_capacity(80);
+            self.redaction(&none).write_secret(value, &mut out);
+            out
+        };
+        Caller {
+            token: subject.request.token.as_ref().map(|token| hidden(token.expose())),
+            accessor: subject.identity.map(|identity| {
+                if self.hmac_accessor {
+                    return hidden(&identity.accessor);
+                }
+                let mut out = Vec::new();
+                write_text(&identity.accessor, &mut out);
+                out
+            }),
         }
-        if let Some(identity) = subject.identity {
-            policy_results(&mut auth, subject.permit);
-            if !identity.metadata.is_empty() {
-                auth.json("metadata", &identity.metadata);
-            }
-            auth.text_if("entity_id", &identity.entity_id);
-            auth.text("token_type", identity.token_type.as_str());
-            auth.number_if("token_ttl", identity.token_ttl);
-            auth.text("token_issue_time", &identity.issue_time.to_string());
-            auth.number_if("remaining_uses", u64::try_from(identity.remaining_uses).unwrap_or(0));
-        } else {
-            auth.text("token_type", "default");
-        }
-        auth.end();
     }
 
-    fn request(&self, line: &mut Members<'_>, subject: &Subject<'_>) {
+    fn request(&self, line: &mut Members<'_>, subject: &Subject<'_>, caller: &Caller) {
         let request = subject.request;
         let mut object = line.object("request");
         object.text("id", &request.id);
@@ -88,12 +83,8 @@ impl Style {
         if let Some(mounted) = subject.mounted {
             mount(&mut object, mounted);
         }
-        if let Some(token) = &request.token {
-            self.secret(&mut object, "client_token", token.expose());
-        }
-        if let Some(identity) = subject.identity {
-            self.accessor(&mut object, "client_token_accessor", &identity.accessor);
-        }
+        object.value_if("client_token", caller.token.as_deref());
+        object.value_if("client_token_accessor", caller.accessor.as_deref());
         object.raw("namespace", "{\"id\":\"root\"}");
         object.key("path");
         write_path(request.path.as_str(), subject.operation, object.out);
@@ -248,6 +239,36 @@ fn mount(object: &mut Members<'_>, mounted: &Mounted) {
     );
 }
 
+/// What names the caller, as JSON strings ready to be written.
+struct Caller {
+    token: Option<Vec<u8>>,
+    accessor: Option<Vec<u8>>,
+}
+
+/// The `auth` member of both lines: who asks, and what the policies said.
+fn request_auth(line: &mut Members<'_>, subject: &Subject<'_>, caller: &Caller) {
+    let mut auth = line.object("auth");
+    if let Some(identity) = subject.identity {
+        auth.value_if("client_token", caller.token.as_deref());
+        auth.value_if("accessor", caller.accessor.as_deref());
+        auth.text("display_name", &identity.display_name);
+        auth.texts("policies", &identity.policies);
+        auth.texts("token_policies", &identity.policies);
+        policy_results(&mut auth, subject.permit);
+        if !identity.metadata.is_empty() {
+            auth.json("metadata", &identity.metadata);
+        }
+        auth.text_if("entity_id", &identity.entity_id);
+        auth.text("token_type", identity.token_type.as_str());
+        auth.number_if("token_ttl", identity.token_ttl);
+        auth.text("token_issue_time", &identity.issue_time.to_string());
+        auth.number_if("remaining_uses", u64::try_from(identity.remaining_uses).unwrap_or(0));
+    } else {
+        auth.text("token_type", "default");
+    }
+    auth.end();
+}
+
 /// Whether the policies said yes, and which.
 fn policy_results(auth: &mut Members<'_>, permit: Option<&Permit>) {
     let mut results = auth.object("policy_results");
@@ -323,6 +344,13 @@ impl Members<'_> {
     fn text_if(&mut self, key: &str, value: &str) {
         if !value.is_empty() {
             self.text(key, value);
+        }
+    }
+
+    fn value_if(&mut self, key: &str, json: Option<&[u8]>) {
+        if let Some(json) = json {
+            self.key(key);
+            self.out.extend_from_slice(json);
         }
     }
 

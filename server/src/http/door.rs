@@ -50,6 +50,11 @@ impl Door {
         }
     }
 
+    /// Whether anybody behind the door looks at the headers of a request to `path`.
+    pub(crate) fn reads_headers(&self, path: &RequestPath) -> bool {
+        self.core.mounts.route(path.as_str()).is_some_and(|(mounted, _)| mounted.reads_headers())
+    }
+
     async fn api(&self, client: SocketAddr, request: Request<Incoming>) -> HttpResponse {
         let (parts, incoming) = request.into_parts();
         let request = match request::read(parts, incoming, client, self).await {

@@ -52,7 +52,7 @@ pub(crate) async fn read(
         }
         Verb::Read | Verb::List | Verb::Scan | Verb::Delete => body::from_query(query).map_err(refuse)?,
     };
-    let headers = engine_headers(&parts.headers);
+    let headers = if door.reads_headers(&path) { engine_headers(&parts.headers) } else { Vec::new() };
     Ok(Request { id, verb, path, body, token, wrap_ttl, client: Some(client), headers })
 }
 
