@@ -2,6 +2,7 @@
 
 use super::table::{MountClass, MountEntry};
 use chancery_auth::{AppRole, Cubbyhole, TokenEngine, Tokens, Userpass};
+use chancery_ca::CertificateAuthority;
 use chancery_engine::{Clock, Engine, Fault, Hosted};
 use chancery_hsm::Hsm;
 use chancery_kv::{Plain, Versioned};
@@ -38,6 +39,11 @@ impl Factory {
         let clock = Arc::clone(&self.clock);
         let version = entry.tuning.options.as_ref().and_then(|options| options.get("version")).map(String::as_str);
         Ok(match (entry.kind.as_str(), version) {
+            ("pki", _) => {
+                let hsm =
+                    self.hsm.clone().ok_or_else(|| Fault::caller("the pki engine needs an HSM; none is configured"))?;
+                Arc::new(Hosted::new(CertificateAuthority::new(view, store, hsm, clock)))
+            }
             ("transit", _) => Arc::new(Hosted::new(Transit::new(view, store, self.hsm.clone(), clock))),
             ("kv-v2", _) | ("kv", Some("2")) => Arc::new(Hosted::new(Versioned::new(view, store, clock))),
             ("kv" | "kv-v1" | "generic", _) => Arc::new(Hosted::new(Plain::new(view, store))),
