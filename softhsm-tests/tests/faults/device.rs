@@ -18,6 +18,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("token out of memory is busy", |b| Box::pin(out_of_memory(b))),
     ("full queue refuses at once and slow calls time out", |b| Box::pin(overload(b))),
     ("concurrent work survives a lost device", |b| Box::pin(loss_under_load(b))),
+    ("two connections share a module, and both come back", |b| Box::pin(shared_module(b))),
+    ("shutdown finishes what is queued and refuses the rest", |b| Box::pin(shutdown(b))),
     ("torn token is refused at start", |b| Box::pin(torn_token(b))),
     ("module, token and slot that do not exist are named", |b| Box::pin(wrong_places(b))),
 ];
@@ -236,6 +238,45 @@ async fn loss_under_load(bench: &Bench) -> Outcome {
     ensure(hsm.status().reconnects >= 1, "the device was lost meanwhile")?;
     hsm.shutdown().await;
     Ok(())
+}
+
+async fn shared_module(bench: &Bench) -> Outcome {
+    let (one, two) = (bench.open().await?, bench.open().await?);
+    let keys = (signing_key(&one).await?, signing_key(&two).await?);
+    for _ in 0..3 {
+        // The first re-initialises the module under the second's feet.
+        bench.shim.fail("C_Sign", 0x190, 1);
+        sign(&one, &keys.0).await.map_err(said("the first"))?;
+        sign(&two, &keys.1).await.map_err(said("the second"))?;
+        sign(&two, &keys.0).await.map_err(said("the second with the first's key"))?;
+    }
+    one.shutdown().await;
+    sign(&two, &keys.1).await.map_err(said("the second alone"))?;
+    two.shutdown().await;
+    Ok(())
+}
+
+async fn shutdown(bench: &Bench) -> Outcome {
+    let mut config = bench.config();
+    config.sessions = 1;
+    let hsm = Hsm::open(config).await.map_err(said("open"))?;
+    let key = signing_key(&hsm).await?;
+    bench.shim.order("delay 20000");
+    let mut tasks = Vec::new();
+    for _ in 0..4 {
+        let (hsm, key) = (hsm.clone(), key.clone());
+        tasks.push(tokio::spawn(async move { sign(&hsm, &key).await }));
+    }
+    while hsm.status().queue_depth < 3 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    hsm.shutdown().await;
+    bench.shim.order("delay 0");
+    for task in tasks {
+        task.await.map_err(|error| error.to_string())?.map_err(said("queued before"))?;
+    }
+    ensure(matches!(sign(&hsm, &key).await, Err(HsmError::Closed)), "what comes later is refused")?;
+    ensure_equal(hsm.status().sessions as u64, 0, "sessions left open")
 }
 
 async fn torn_token(bench: &Bench) -> Outcome {
