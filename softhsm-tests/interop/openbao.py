@@ -89,7 +89,7 @@ class Server:
         environment = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
         environment["HOME"] = self.home
         self.process = subprocess.Popen(
-            [binary, "server", f"-config={path}"], stdout=log, stderr=log, cwd=self.home, env=environment
+            [binary, "server", f"--config={path}"], stdout=log, stderr=log, cwd=self.home, env=environment
         )
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
