@@ -27,14 +27,6 @@ pub(crate) fn requester(call: &Call) -> String {
     call.permit.identity().map(|identity| identity.display_name.clone()).unwrap_or_default()
 }
 
-/// Puts the frame around a text that clients know with it.
-pub(crate) fn framed(error: CaError) -> CaError {
-    match error {
-        CaError::Server(text) if !text.starts_with("1 error occurred") => CaError::server(&text),
-        other => other,
-    }
-}
-
 /// A name an operator gives to an issuer or a key.
 pub(crate) fn check_name(kind: &str, name: &str) -> Result<(), CaError> {
     if name == crate::authority::DEFAULT {

@@ -42,13 +42,13 @@ impl Authority {
     /// Finds an issuer by `default`, id or name.
     ///
     /// # Errors
-    /// [`CaError::Server`] with the bare text, for the caller to frame.
+    /// [`CaError::Missing`] that names the reference.
     pub fn issuer(&self, reference: &str) -> Result<&Arc<Issuer>, CaError> {
-        let missing = || CaError::Server(format!("unable to find PKI issuer for reference: {reference}"));
+        let missing = || CaError::Missing(format!("unable to find PKI issuer for reference: {reference}"));
         if reference == DEFAULT {
             let id = &self.issuer_settings.default;
             if id.is_empty() {
-                return Err(CaError::Server("no default issuer currently configured".to_owned()));
+                return Err(CaError::Missing("no default issuer currently configured".to_owned()));
             }
             return self.issuers.get(id).ok_or_else(missing);
         }
@@ -59,13 +59,13 @@ impl Authority {
     /// Finds a key by `default`, id or name.
     ///
     /// # Errors
-    /// [`CaError::Server`] with the bare text, for the caller to frame.
+    /// [`CaError::Missing`] that names the reference.
     pub fn key(&self, reference: &str) -> Result<&Arc<KeyRecord>, CaError> {
-        let missing = || CaError::Server(format!("unable to find PKI key for reference: {reference}"));
+        let missing = || CaError::Missing(format!("unable to find PKI key for reference: {reference}"));
         if reference == DEFAULT {
             let id = &self.key_settings.default;
             if id.is_empty() {
-                return Err(CaError::Server("no default key currently configured".to_owned()));
+                return Err(CaError::Missing("no default key currently configured".to_owned()));
             }
             return self.keys.get(id).ok_or_else(missing);
         }
@@ -76,11 +76,11 @@ impl Authority {
     /// Finds an issuer that may sign certificates, and its key.
     ///
     /// # Errors
-    /// [`CaError::Server`] in the words clients know.
+    /// [`CaError::Caller`] in the words clients know.
     pub fn issuing(&self, reference: &str) -> Result<(Arc<Issuer>, Arc<KeyRecord>), CaError> {
         let issuer = self
             .issuer(reference)
-            .map_err(|error| CaError::server(&format!("could not fetch the CA certificate (was one set?): {error}")))?;
+            .map_err(|error| CaError::Caller(format!("could not fetch the CA certificate (was one set?): {error}")))?;
         issuer.require(Usage::IssuingCertificates)?;
         let key = self
             .keys

@@ -12,9 +12,9 @@ pub enum CaError {
     /// The request is wrong; the text says how.
     #[error("{0}")]
     Caller(String),
-    /// A caller's mistake that other servers of this API answer with a plain 500; clients know the texts.
+    /// What the request refers to is not there; the text says what.
     #[error("{0}")]
-    Server(String),
+    Missing(String),
     /// There is nothing at this place.
     #[error("not found")]
     Absent,
@@ -53,10 +53,13 @@ impl CaError {
         Self::Caller(text.to_owned())
     }
 
-    /// A caller's mistake answered with 500, in the frame such answers have.
+    /// The same where what is missing is named by a parameter, not by the path.
     #[must_use]
-    pub fn server(text: &str) -> Self {
-        Self::Server(format!("1 error occurred:\n\t* {text}\n\n"))
+    pub fn in_parameter(self) -> Self {
+        match self {
+            Self::Missing(text) => Self::Caller(text),
+            other => other,
+        }
     }
 
     pub(crate) fn corrupt(place: impl Into<String>, detail: impl std::fmt::Display) -> Self {
@@ -84,7 +87,7 @@ impl From<CaError> for Fault {
         let text = error.to_string();
         match error {
             CaError::Caller(_) | CaError::Lint(_) => Self::Caller(text),
-            CaError::Server(_) => Self::Internal(text),
+            CaError::Missing(_) => Self::NotFound(text),
             CaError::Absent => Self::Absent,
             CaError::Corrupt { .. } | CaError::Encoding(_) | CaError::Task(_) => Self::Bug(text),
             CaError::Hsm(error) => from_hsm(&error),

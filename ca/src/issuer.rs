@@ -157,17 +157,17 @@ impl Issuer {
     /// Refuses a use the operator has not granted, or one without a key.
     ///
     /// # Errors
-    /// [`CaError::Server`] in the words clients know.
+    /// [`CaError::Caller`] in the words clients know.
     pub fn require(&self, usage: Usage) -> Result<(), CaError> {
         let IssuerRecord { id, name, usage: granted, key_id, .. } = &self.record;
         if !granted.has(usage) {
-            return Err(CaError::server(&format!(
+            return Err(CaError::Caller(format!(
                 "error fetching CA certificate: error while attempting to use issuer {id}: requested usage {} for issuer [id:{id} / name:{name}] but only had usage {granted}",
                 usage.name()
             )));
         }
         if key_id.is_empty() {
-            return Err(CaError::server(&format!(
+            return Err(CaError::Caller(format!(
                 "error fetching CA certificate: error while attempting to use issuer {id}: the key of issuer [id:{id} / name:{name}] is not in this mount"
             )));
         }

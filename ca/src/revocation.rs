@@ -52,12 +52,12 @@ impl CertificateAuthority {
     /// Revokes a certificate that is presented; it need not have been recorded.
     ///
     /// # Errors
-    /// [`CaError::Server`] where no issuer here signed it.
+    /// [`CaError::Caller`] where no issuer here signed it.
     pub async fn revoke_presented(&self, der: &[u8]) -> Result<RevocationOutcome, CaError> {
         let facts = CertificateFacts::parse(der)?;
         let authority = self.authority().await?;
         let issuer = authority.issuers.values().find(|issuer| facts.is_signed_by(&issuer.facts)).ok_or_else(|| {
-            CaError::server("unable to verify signature on presented cert from any present issuer in this mount; certificates from previous CAs will need to have their issuing CA and key re-imported if revocation is necessary")
+            CaError::caller("unable to verify signature on presented cert from any present issuer in this mount; certificates from previous CAs will need to have their issuing CA and key re-imported if revocation is necessary")
         })?;
         if self.recorded(&facts.serial).await?.is_none() {
             let mut changes = Changes::default();

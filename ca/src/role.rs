@@ -243,12 +243,12 @@ fn check_cn_validations(kinds: &[String]) -> Result<(), CaError> {
             "email" | "hostname" => {}
             "disabled" if kinds.len() == 1 => {}
             "disabled" => {
-                return Err(CaError::server(
+                return Err(CaError::caller(
                     "cn_validations value incorrect: cannot specify `disabled` along with `email` or `hostname`",
                 ));
             }
             other => {
-                return Err(CaError::server(&format!("cn_validations value incorrect: unknown type: `{other}`")));
+                return Err(CaError::Caller(format!("cn_validations value incorrect: unknown type: `{other}`")));
             }
         }
     }

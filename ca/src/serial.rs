@@ -1,6 +1,7 @@
 //! Serial numbers (RFC 5280 §4.1.2.2): positive, at most 20 octets, unguessable.
 
 use crate::error::CaError;
+use chancery_engine::Fault;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -17,10 +18,11 @@ impl SerialNumber {
     /// length and minimal in DER.
     ///
     /// # Errors
-    /// [`CaError::Server`] if the operating system has no randomness.
+    /// [`CaError::Fault`] if the operating system has no randomness.
     pub fn random() -> Result<Self, CaError> {
         let mut octets = [0_u8; Self::OCTETS];
-        getrandom::fill(&mut octets).map_err(|error| CaError::Server(format!("getrandom: {error}")))?;
+        getrandom::fill(&mut octets)
+            .map_err(|error| CaError::Fault(Fault::Dependency(format!("getrandom: {error}"))))?;
         if let Some(first) = octets.first_mut() {
             *first = (*first & 0x3f) | 0x40;
         }

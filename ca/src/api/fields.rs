@@ -164,7 +164,7 @@ impl AuthorityFields {
         let path_length = match self.max_path_length.0 {
             -1 => None,
             length => Some(u8::try_from(length).map_err(|_| {
-                CaError::server(
+                CaError::caller(
                     "unable to create certificate: x509: invalid MaxPathLen, must be greater or equal to -1",
                 )
             })?),

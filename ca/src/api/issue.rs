@@ -104,7 +104,7 @@ pub(crate) async fn issue(engine: Arc<CertificateAuthority>, call: Call) -> Resu
             return Err(CaError::caller("role key type \"any\" not allowed for issuing certificates without providing key_type and/or key_bits request parameters").into());
         }
         key::algorithm(&request.key_type.0, request.key_bits.0)
-            .map_err(|error| CaError::server(&format!("failed to validate role: {error}")))?
+            .map_err(|error| CaError::Caller(format!("failed to validate role: {error}")))?
     } else {
         if !request.key_type.0.is_empty() || request.key_bits.0 != 0 {
             warnings.push("parameters key_type and key_bits ignored as role had specific values".to_owned());

@@ -91,7 +91,7 @@ fn render(authority: &Authority, issuer: &Arc<Issuer>) -> Result<Response, Fault
 /// `GET issuer/:issuer_ref`
 pub(crate) async fn read(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
     let authority = engine.authority().await?;
-    let issuer = authority.issuer(reference(&call)).map_err(super::framed)?;
+    let issuer = authority.issuer(reference(&call))?;
     render(&authority, issuer)
 }
 
@@ -110,7 +110,7 @@ async fn update(engine: &CertificateAuthority, call: &Call, replaces: bool) -> R
     let id = engine
         .change("update issuer", |draft| {
             let authority = draft.authority();
-            let issuer = authority.issuer(reference(call)).map_err(super::framed)?;
+            let issuer = authority.issuer(reference(call))?;
             let mut changed = issuer.as_ref().clone();
             request.apply(authority, &mut changed.record, replaces)?;
             let id = changed.record.id.clone();
@@ -171,9 +171,9 @@ impl UpdateRequest {
         urls.check()?;
         record.urls = urls;
         let references = list(&self.manual_chain, &record.manual_chain);
-        let ids = references
-            .iter()
-            .map(|reference| authority.issuer(reference).map(|issuer| issuer.record.id.clone()).map_err(super::framed));
+        let ids = references.iter().map(|reference| {
+            authority.issuer(reference).map(|issuer| issuer.record.id.clone()).map_err(CaError::in_parameter)
+        });
         record.manual_chain = ids.collect::<Result<_, _>>()?;
         Ok(())
     }

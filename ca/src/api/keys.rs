@@ -58,7 +58,7 @@ pub(crate) async fn list(engine: Arc<CertificateAuthority>, _call: Call) -> Resu
 /// `GET key/:key_ref`
 pub(crate) async fn read(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
     let authority = engine.authority().await?;
-    let key = authority.key(call.captures.text("key_ref")).map_err(super::framed)?;
+    let key = authority.key(call.captures.text("key_ref"))?;
     let identifier = SerialNumber::octets(&key.public_key()?.identifier());
     render(key, Some(identifier))
 }
@@ -71,7 +71,7 @@ pub(crate) async fn write(engine: Arc<CertificateAuthority>, call: Call) -> Resu
     let key = engine
         .change("update key", |draft| {
             let authority = draft.authority();
-            let mut key = authority.key(call.captures.text("key_ref")).map_err(super::framed)?.as_ref().clone();
+            let mut key = authority.key(call.captures.text("key_ref"))?.as_ref().clone();
             if !name.is_empty() && authority.key(name).is_ok_and(|other| other.id != key.id) {
                 return Err(CaError::caller("key name already in use"));
             }

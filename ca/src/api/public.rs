@@ -76,7 +76,7 @@ pub(crate) async fn certificate_chain(engine: Arc<CertificateAuthority>, _call: 
 pub(crate) async fn certificate_crl(engine: Arc<CertificateAuthority>, _call: Call) -> Result<Response, Fault> {
     let der = crl_der(&engine).await?;
     if der.is_empty() {
-        return Err(Fault::Internal("no default issuer currently configured".to_owned()));
+        return Err(missing().into());
     }
     Response::data(&CertificateResponse::of(pem::encode(pem::CRL, &der)))
 }

@@ -55,11 +55,11 @@ pub(crate) async fn revoke(engine: Arc<CertificateAuthority>, call: Call) -> Res
 
 fn presented(text: &str) -> Result<Vec<u8>, CaError> {
     if text.len() < 75 {
-        return Err(CaError::server(
+        return Err(CaError::caller(
             "provided certificate data was too short; perhaps a path was passed to the API rather than the contents of a PEM file",
         ));
     }
-    let block = pem::decode_first(text)?.ok_or_else(|| CaError::server("certificate contains no PEM data"))?;
+    let block = pem::decode_first(text)?.ok_or_else(|| CaError::caller("certificate contains no PEM data"))?;
     Ok(block.bytes.to_vec())
 }
 

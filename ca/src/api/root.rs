@@ -50,7 +50,7 @@ pub(crate) async fn key_for(
         "existing" => {
             let authority = engine.authority().await?;
             let reference = if request.key_ref.0.is_empty() { "default" } else { &request.key_ref.0 };
-            return authority.key(reference).map(|key| key.as_ref().clone()).map_err(super::framed);
+            return authority.key(reference).map(|key| key.as_ref().clone()).map_err(CaError::in_parameter);
         }
         "exported" | "kms" => {
             return Err(CaError::Caller(format!(

@@ -35,7 +35,7 @@ impl PolicyIdentifier {
             return Ok(Self { oid, notice: String::new(), cps: String::new() });
         }
         let refused = || {
-            CaError::server(&format!("policy identifier {text:?} is neither a valid OID nor a JSON policy identifier"))
+            CaError::Caller(format!("policy identifier {text:?} is neither a valid OID nor a JSON policy identifier"))
         };
         let qualified: Qualified = serde_json::from_str(text).map_err(|_| refused())?;
         let oid = parse_oid(&qualified.oid).ok_or_else(refused)?;

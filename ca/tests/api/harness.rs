@@ -168,10 +168,10 @@ impl Reply {
         assert_eq!((self.status, self.error.as_str()), (400, text), "{self:?}");
     }
 
-    /// Asserts a 500 with this text in the frame such answers have.
+    /// Asserts a 404 with this text.
     #[track_caller]
-    pub(crate) fn framed(&self, text: &str) {
-        assert_eq!((self.status, self.error.as_str()), (500, format!("1 error occurred:\n\t* {text}\n\n").as_str()));
+    pub(crate) fn missing(&self, text: &str) {
+        assert_eq!((self.status, self.error.as_str()), (404, text), "{self:?}");
     }
 
     /// Asserts a 200 and answers the data.

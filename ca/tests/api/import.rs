@@ -65,6 +65,6 @@ async fn an_issuer_without_its_key_signs_nothing() {
     mount.role("r", json!({"allow_any_name": true})).await;
     mount.write("issuers/import/cert", json!({"pem_bundle": foreign})).await.ok();
     let reply = mount.write("issue/r", json!({"common_name": "a.b"})).await;
-    assert!(reply.status == 500 && reply.error.contains("is not in this mount"), "{reply:?}");
+    assert!(reply.status == 400 && reply.error.contains("is not in this mount"), "{reply:?}");
     assert!(mount.read("crl").await.raw.is_empty());
 }

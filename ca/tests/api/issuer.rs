@@ -32,7 +32,7 @@ async fn reading_shows_every_member() {
     for reference in ["default", data["issuer_id"].as_str().unwrap()] {
         assert_eq!(mount.read(&format!("issuer/{reference}")).await.ok(), data);
     }
-    mount.read("issuer/nope").await.framed("unable to find PKI issuer for reference: nope");
+    mount.read("issuer/nope").await.missing("unable to find PKI issuer for reference: nope");
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn mistakes_are_refused_in_the_wires_words() {
     mount
         .write("issuer/root", json!({"manual_chain": "zork"}))
         .await
-        .framed("unable to find PKI issuer for reference: zork");
+        .refused("unable to find PKI issuer for reference: zork");
     assert_eq!(mount.write("issuer/root", json!({"revocation_signature_algorithm": "zork"})).await.status, 400);
     assert_eq!(mount.read("issuer/root").await.ok()["issuer_name"], "root");
 }

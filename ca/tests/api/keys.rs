@@ -15,7 +15,7 @@ async fn keys_are_listed_read_renamed_and_deleted() {
         .write("key/k2", json!({"key_name": "default"}))
         .await
         .refused("reserved keyword 'default' can not be used as key name");
-    mount.read("key/kk").await.framed("unable to find PKI key for reference: kk");
+    mount.read("key/kk").await.missing("unable to find PKI key for reference: kk");
     assert_eq!(mount.hsm.list().await.unwrap().len(), 2);
     assert_eq!(mount.delete("key/k2").await.status, 204);
     assert_eq!(mount.delete("key/k2").await.status, 204);

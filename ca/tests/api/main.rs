@@ -1,6 +1,6 @@
 //! The engine's endpoints as a client sees them: in-memory store, a clock that stands still, keys in the software token.
 //!
-//! Statuses and texts were taken from OpenBao 2.7 unless a test says where this engine differs on purpose. Certificates
+//! Statuses and texts were taken from OpenBao 2.7, but that a caller's mistake is never a 5xx here. Certificates
 //! and CRLs are judged by the `openssl` program, requests are made by it and by `rcgen`.
 
 #![expect(

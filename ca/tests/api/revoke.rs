@@ -52,7 +52,7 @@ async fn mistakes_are_refused_in_the_wires_words() {
         .write("revoke", json!({"serial_number": "1", "certificate": "x"}))
         .await
         .refused("Must provide either the certificate or the serial to revoke; not both.");
-    mount.write("revoke", json!({"certificate": "x"})).await.framed(
+    mount.write("revoke", json!({"certificate": "x"})).await.refused(
         "provided certificate data was too short; perhaps a path was passed to the API rather than the contents of a PEM file",
     );
     let list = mount.list("issuers").await.ok();
@@ -63,7 +63,7 @@ async fn mistakes_are_refused_in_the_wires_words() {
         .refused(&format!("adding issuer (id: {id}) to its own CRL is not allowed"));
     let other = Mount::with_role(json!({"allow_any_name": true})).await;
     let foreign = other.write("issue/r", json!({"common_name": "a.b"})).await.text("certificate");
-    mount.write("revoke", json!({"certificate": foreign})).await.framed("unable to verify signature on presented cert from any present issuer in this mount; certificates from previous CAs will need to have their issuing CA and key re-imported if revocation is necessary");
+    mount.write("revoke", json!({"certificate": foreign})).await.refused("unable to verify signature on presented cert from any present issuer in this mount; certificates from previous CAs will need to have their issuing CA and key re-imported if revocation is necessary");
 }
 
 #[tokio::test]

@@ -101,12 +101,12 @@ async fn mistakes_are_refused_in_the_wires_words() {
     mount
         .write("roles/r", json!({"cn_validations": "zork"}))
         .await
-        .framed("cn_validations value incorrect: unknown type: `zork`");
+        .refused("cn_validations value incorrect: unknown type: `zork`");
     mount
         .write("roles/r", json!({"cn_validations": "disabled,email"}))
         .await
-        .framed("cn_validations value incorrect: cannot specify `disabled` along with `email` or `hostname`");
-    assert_eq!(mount.write("roles/r", json!({"policy_identifiers": "zork"})).await.status, 500);
+        .refused("cn_validations value incorrect: cannot specify `disabled` along with `email` or `hostname`");
+    assert_eq!(mount.write("roles/r", json!({"policy_identifiers": "zork"})).await.status, 400);
     assert_eq!(mount.read("roles/r").await.status, 404);
 }
 
