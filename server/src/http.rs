@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `listener` | accept loops, limits of time and size, drain |
+//! | `patience` | how long a client may keep us waiting |
 //! | `tls` | certificates and their reload, client certificates |
 //! | `door` | which URL goes where; the pipeline behind a task of its own |
 //! | `request` | method, path, headers and body become a request |
@@ -12,6 +13,7 @@
 pub(crate) mod body;
 pub(crate) mod door;
 pub mod listener;
+pub(crate) mod patience;
 pub(crate) mod request;
 pub(crate) mod response;
 pub mod tls;

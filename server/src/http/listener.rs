@@ -3,6 +3,7 @@
 use super::{
     body::BodyLimits,
     door::Door,
+    patience::{Activity, Patient},
     tls::{Tls, TlsError, TlsSource},
 };
 use crate::core::Core;
@@ -22,8 +23,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// A TLS handshake may take this long.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Request headers may take this long, and be this large.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Request headers may be this large; how long they may take is in `patience`.
 const HEADER_BYTES: u32 = 16 << 10;
 /// Requests at once on one HTTP/2 connection, and streams a client may reset before we hang up (CVE-2023-44487).
 const STREAMS: u32 = 100;
@@ -191,7 +191,7 @@ where
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        .header_read_timeout(None)
         .max_buf_size(usize::try_from(HEADER_BYTES).unwrap_or(usize::MAX));
     builder
         .http2()
@@ -200,9 +200,15 @@ where
         .max_concurrent_streams(STREAMS)
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .keep_alive_interval(Duration::from_secs(60));
+    let activity: Arc<Activity> = Arc::default();
+    let stream = Patient::new(stream, Arc::clone(&activity));
     let service = service_fn(move |request| {
-        let door = Arc::clone(&door);
-        async move { Ok::<_, std::convert::Infallible>(door.answer(client, request).await) }
+        let (door, under_way) = (Arc::clone(&door), activity.start());
+        async move {
+            let answer = door.answer(client, request).await;
+            drop(under_way);
+            Ok::<_, std::convert::Infallible>(answer)
+        }
     });
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     let served = tokio::select! {
