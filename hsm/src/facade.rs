@@ -317,3 +317,22 @@ impl HsmStatus {
         self.phase == HsmPhase::Ready
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_says_its_phase_and_why() {
+        let mut status = HsmStatus::always_ready();
+        assert_eq!(serde_json::to_value(&status).unwrap()["phase"], "ready");
+        status.phase = HsmPhase::Latched("CKR_PIN_INCORRECT".into());
+        let json = serde_json::to_value(&status).unwrap();
+        assert_eq!((&json["phase"], &json["reason"]), (&"latched".into(), &"CKR_PIN_INCORRECT".into()));
+    }
+
+    #[tokio::test]
+    async fn too_many_random_bytes_are_refused() {
+        assert!(Hsm::software().random(MAX_RANDOM_BYTES + 1).await.unwrap_err().is_caller_fault());
+    }
+}
