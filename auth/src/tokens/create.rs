@@ -207,7 +207,7 @@ impl Tokens {
             internal: new.internal,
         };
         self.write_new(&key, &record, parcel).await?;
-        Ok((record.block(token, now), record))
+        Ok((record.block(token, granted), record))
     }
 
     /// Writes token, accessor, child index and lease in one change; the parent must still be there when it is applied.

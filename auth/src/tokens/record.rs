@@ -104,8 +104,8 @@ impl TokenRecord {
         self.expires.map_or(0, |expires| seconds_between(now, expires))
     }
 
-    /// The `auth` block. `token` is empty where only the accessor is known.
-    pub(crate) fn block(&self, token: SecretString, now: Timestamp) -> AuthBlock {
+    /// The `auth` block. `token` is empty where only the accessor is known; `ttl` is what was just granted.
+    pub(crate) fn block(&self, token: SecretString, ttl: u64) -> AuthBlock {
         AuthBlock {
             client_token: token,
             accessor: self.accessor.clone(),
@@ -113,7 +113,7 @@ impl TokenRecord {
             token_policies: self.policies.clone(),
             identity_policies: Vec::new(),
             metadata: self.metadata.clone(),
-            lease_duration: self.ttl_left(now),
+            lease_duration: ttl,
             renewable: self.renewable,
             entity_id: self.entity_id.clone(),
             token_type: "service",

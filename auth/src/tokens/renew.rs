@@ -1,6 +1,6 @@
 //! Renewal: the TTL rule once more, from the time the token was made.
 
-use super::{Found, Tokens, record::later, ttl};
+use super::{Found, Tokens, ttl};
 use crate::error::AuthError;
 use chancery_engine::{Fault, SecretString, response::AuthBlock};
 use chancery_store::Changes;
@@ -26,13 +26,13 @@ impl Tokens {
                 return Err(AuthError::from(Fault::caller("lease is not renewable")));
             }
             let granted = ttl::grant(&record.limits, record.increment_or_last(increment), record.issued, now)?;
-            let expires = later(now, granted.ttl);
+            let expires = granted.expires;
             record.expires = Some(expires);
             record.last_renewal = Some(now);
             let mut changes = Changes::default();
             changes.replace(&inner.places.tokens, &key, &record, version, Some(expires))?;
             inner.leases.put_token_lease(&mut changes, &record.lease_id, &key, expires)?;
-            Ok((changes, (record.block(shown.clone(), now), granted.warnings, key)))
+            Ok((changes, (record.block(shown.clone(), granted.ttl), granted.warnings, key)))
         });
         let (block, warnings, key) = renewed.await?;
         self.0.cache.remove([&key]);

@@ -1,13 +1,14 @@
 //! How long a token may live: one rule for creation and renewal.
 
-use crate::tokens::record::{RenewalLimits, later, seconds_between};
+use crate::tokens::record::{RenewalLimits, later};
 use chancery_engine::{Fault, wire::format_go_duration};
 use jiff::Timestamp;
 
-/// The outcome: seconds from now, and what the caller should know.
+/// The outcome: seconds from now, the end they lead to, and what the caller should know.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Granted {
     pub(crate) ttl: u64,
+    pub(crate) expires: Timestamp,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -39,7 +40,7 @@ pub(crate) fn grant(
         (if increment > 0 { increment } else { usual }, (maximum > 0).then(|| later(issued, maximum)))
     };
     if let Some(end) = end {
-        let left = seconds_between(now, end);
+        let left = seconds_up_to(now, end);
         if left == 0 {
             return Err(Fault::caller("past the max TTL, cannot renew"));
         }
@@ -53,7 +54,14 @@ pub(crate) fn grant(
     if ttl == 0 {
         return Err(Fault::caller("token TTL must be positive"));
     }
-    Ok(Granted { ttl, warnings })
+    let expires = end.map_or(later(now, ttl), |end| end.min(later(now, ttl)));
+    Ok(Granted { ttl, expires, warnings })
+}
+
+/// Seconds from `now` to `end`, a begun one counted whole: who asks for all of it at once is shown all of it.
+fn seconds_up_to(now: Timestamp, end: Timestamp) -> u64 {
+    let left = end.duration_since(now);
+    u64::try_from(left.as_secs()).unwrap_or(0) + u64::from(left.subsec_nanos() > 0)
 }
 
 fn capped(what: &str, asked: u64, maximum: u64) -> String {
@@ -106,6 +114,13 @@ mod tests {
             ["TTL of \"2h\" exceeded the effective max_ttl of \"16m40s\"; TTL value is capped accordingly"]
         );
         assert!(grant(&MOUNT, 10, at(0), at(1000)).is_err());
+    }
+
+    #[test]
+    fn a_begun_second_is_shown_but_not_given() {
+        let now = at(0).checked_add(jiff::SignedDuration::from_millis(300)).unwrap();
+        let granted = grant(&MOUNT, 7200, at(0), now).unwrap();
+        assert_eq!((granted.ttl, granted.expires), (1000, at(1000)));
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl Tokens {
             new.internal.insert(WRAPPED_ACCESSOR.to_owned(), wrapped_accessor.to_owned());
         }
         let response = std::str::from_utf8(payload).map_err(|_| Fault::Bug("wrapped answer is not text".to_owned()))?;
-        let parcel = Parcel { response: Zeroizing::new(response.to_owned()) };
+        let parcel = Parcel { response: Zeroizing::new(response.trim_end().to_owned()) };
         let (block, record) = self.create_wrapped(new, &parcel).await?;
         Ok(WrapInfo {
             token: block.client_token,

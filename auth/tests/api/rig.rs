@@ -132,7 +132,11 @@ impl Rig {
         let body = Body::from_json(body.as_bytes().to_vec());
         let permit = match Acl::permit_public(&matched, operation) {
             Some(permit) => permit,
-            None => self.permit(token, path, operation, &body, matched.access).await?,
+            None => {
+                let needs_sudo = matched.access == Access::Sudo;
+                let access = AccessRequest { path, operation, body: &body, needs_sudo, wrap_ttl: None };
+                self.permit(token, &access).await?
+            }
         };
         let identity = permit.identity().cloned();
         let mut call = Call::new(permit, Arc::clone(point), matched.captures, body);
@@ -145,18 +149,10 @@ impl Rig {
         self.answer(handled?, point, path).await
     }
 
-    async fn permit(
-        &self,
-        token: &str,
-        path: &str,
-        operation: Operation,
-        body: &Body,
-        access: Access,
-    ) -> Result<Permit, Fault> {
+    async fn permit(&self, token: &str, access: &AccessRequest<'_>) -> Result<Permit, Fault> {
         let token = SecretString::new(token.to_owned());
         let identity = self.tokens.authenticate(&token, Some(self.client.ip())).await?;
-        let needs_sudo = access == Access::Sudo;
-        identity.acl.authorize(&identity, &AccessRequest { path, operation, body, needs_sudo, wrap_ttl: None })
+        identity.acl.authorize(&identity, access)
     }
 
     async fn answer(&self, response: Response, point: &MountPoint, path: &str) -> Result<Answer, Fault> {
