@@ -908,8 +908,11 @@ def root_generation():
         yield put(f"{tag}/final-one", update, {"key": "<<key0>>", "nonce": "<<nonce>>"}, token=token)
         yield put(f"{tag}/final-two", update, {"key": "<<key1>>", "nonce": "<<nonce>>"}, token=token,
                   save={"encoded": ("encoded_token", "data.encoded_token")}, derive={"generated": decoded_root})  # fmt: skip
+        yield post(f"{tag}/decode", "sys/decode-token", {"encoded_token": "<<encoded>>", "otp": "<<otp>>"}, token=None)
         yield get(f"{tag}/works", "auth/token/lookup-self", token="generated")
         yield get(f"{tag}/done", start, token=token)
+    yield post("root/decode-empty", "sys/decode-token", {"encoded_token": "a"}, token=None)
+    yield post("root/decode-wrong", "sys/decode-token", {"encoded_token": "??", "otp": "a"}, token=None)
     yield get("root-token/stranger", "sys/generate-root-token/attempt", token=None)
 
 

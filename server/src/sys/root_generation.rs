@@ -43,6 +43,23 @@ struct UpdateRequest {
     nonce: Text,
 }
 
+#[derive(Deserialize)]
+struct DecodeRequest {
+    #[serde(default = "nothing")]
+    encoded_token: SecretString,
+    #[serde(default = "nothing")]
+    otp: SecretString,
+}
+
+#[derive(Serialize)]
+struct DecodeResponse {
+    token: SecretString,
+}
+
+fn nothing() -> SecretString {
+    SecretString::new(String::new())
+}
+
 /// What both dialects tell.
 #[derive(Default)]
 struct Progress {
@@ -111,6 +128,9 @@ pub(super) fn routes() -> Vec<Route<System>> {
             .on(Verb::Write, |system, call| start(system, call, Dialect::Bao))
             .on(Verb::Delete, cancel)
             .sudo(),
+        Route::at("decode-token", "Takes a new root token out from under its one-time password.")
+            .on(Verb::Write, decode_token)
+            .public(),
         Route::at("generate-root-token/update", "Takes one key share for a new root token.")
             .on(Verb::Write, |system, call| update(system, call, Dialect::Bao))
             .sudo(),
@@ -168,6 +188,24 @@ async fn update(system: Arc<System>, call: Call, dialect: Dialect) -> Result<Res
         Ok(progress) => answer(dialect, &progress),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Needs nothing but what the caller brings, so it works sealed and for anybody.
+async fn decode_token(_system: Arc<System>, call: Call) -> Result<Response, Fault> {
+    let request: DecodeRequest = call.parse()?;
+    let (hidden, otp) = (request.encoded_token.expose().trim_end_matches('='), request.otp.expose());
+    if hidden.is_empty() || otp.is_empty() {
+        return Err(Fault::caller("provided 'encoded_token' or 'otp' is empty"));
+    }
+    let hidden = BASE64_NOPAD.decode(hidden.as_bytes()).map(Zeroizing::new).map_err(|error| {
+        Fault::Caller(format!("error decoding base64'd token: illegal base64 data at input byte {}", error.position))
+    })?;
+    if hidden.len() != otp.len() {
+        return Err(Fault::caller("length mismatch between the token and the one-time password"));
+    }
+    let token = hidden.iter().zip(otp.bytes()).map(|(byte, mask)| byte ^ mask).collect();
+    let token = String::from_utf8(token).map_err(|_| Fault::caller("this is not the token's one-time password"))?;
+    Response::data(&DecodeResponse { token: SecretString::new(token) })
 }
 
 async fn cancel(system: Arc<System>, _call: Call) -> Result<Response, Fault> {

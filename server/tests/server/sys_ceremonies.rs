@@ -132,6 +132,8 @@ async fn shares_make_a_root_token_hidden_by_the_one_time_password() {
     let hidden = BASE64_NOPAD.decode(done["encoded_root_token"].as_str().unwrap().as_bytes()).unwrap();
     let token: Vec<u8> = hidden.iter().zip(otp.bytes()).map(|(byte, mask)| byte ^ mask).collect();
     running.root = String::from_utf8(token).unwrap();
+    let decode = json!({"encoded_token": done["encoded_root_token"], "otp": otp});
+    assert_eq!(running.put("decode-token", decode).await.json()["data"]["token"], running.root);
     let lookup = running.root("GET", "/v1/auth/token/lookup-self", "").await.json();
     assert_eq!(lookup["data"]["policies"], json!(["root"]));
     assert_eq!(running.stranger("GET", "/v1/sys/generate-root/attempt", "").await.json()["started"], false);
