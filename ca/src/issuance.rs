@@ -151,13 +151,13 @@ impl CertificateAuthority {
             self.record_intent(&linted, signing.issuer_id, record).await?;
         }
         let input = SignInput::Message(linted.tbs().to_vec());
-        let signature = match self.hsm.sign(&signing.key.reference, algorithm.scheme, input).await {
+        let signature = match self.custody.sign(signing.key, algorithm.scheme, input).await {
             Ok(signature) => signature,
             Err(error) => {
                 if signing.record.is_some() {
                     self.abandon(linted.serial()).await;
                 }
-                return Err(error.into());
+                return Err(error);
             }
         };
         let der = assemble(linted.tbs(), &algorithm.identifier, &signature)?;

@@ -1,10 +1,11 @@
-//! CA keys: they live in the HSM; this mount holds references to them.
+//! CA keys: they live in the HSM and this mount holds references to them; see `custody` for what happens without one.
 
 use crate::{error::CaError, public_key::PublicKey};
+use chancery_engine::SecretString;
 use chancery_hsm::{KeyAlgorithm, KeyReference};
 use serde::{Deserialize, Serialize};
 
-/// A CA key as it is stored: everything but the key.
+/// A CA key as it is stored: with an HSM everything but the key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRecord {
     /// UUID.
@@ -13,6 +14,9 @@ pub struct KeyRecord {
     pub name: String,
     /// Where the key is.
     pub reference: KeyReference,
+    /// The private half (PKCS#8, base64) where there is no HSM to keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_key: Option<SecretString>,
 }
 
 impl KeyRecord {

@@ -25,6 +25,7 @@ pub mod authority;
 pub mod constraints;
 pub mod crl;
 pub mod csr;
+mod custody;
 pub mod error;
 pub mod facts;
 pub mod issuance;
@@ -58,6 +59,7 @@ use authority::{Authority, Draft};
 use chancery_engine::{Clock, Fault, MountPoint, RouteTable, Service};
 use chancery_hsm::Hsm;
 use chancery_store::{CertificateChange, Changes, Store, View};
+use custody::Custody;
 use jiff::Timestamp;
 use parking_lot::RwLock;
 use role::Role;
@@ -70,7 +72,7 @@ use std::{
 pub struct CertificateAuthority {
     view: View,
     store: Store,
-    hsm: Hsm,
+    custody: Custody,
     clock: Arc<dyn Clock>,
     cache: RwLock<Cache>,
     /// Counts revocations, so that one rebuild serves all that came before it.
@@ -94,13 +96,14 @@ impl Cache {
 }
 
 impl CertificateAuthority {
-    /// A mount that keeps its records in `view` of `store`, and its keys in `hsm`.
+    /// A mount that keeps its records in `view` of `store`, and its keys in `hsm` (in software, sealed in storage, where
+    /// there is none).
     #[must_use]
-    pub fn new(view: View, store: Store, hsm: Hsm, clock: Arc<dyn Clock>) -> Arc<Self> {
+    pub fn new(view: View, store: Store, hsm: Option<Hsm>, clock: Arc<dyn Clock>) -> Arc<Self> {
         Arc::new(Self {
             view,
             store,
-            hsm,
+            custody: Custody::new(hsm),
             clock,
             cache: RwLock::default(),
             revocations: AtomicU64::new(1),
@@ -200,7 +203,7 @@ impl Service for CertificateAuthority {
     async fn remove(self: Arc<Self>) -> Result<(), Fault> {
         let authority = storage::read_authority(&self.view).await?;
         for key in authority.keys.values() {
-            self.hsm.destroy(&key.reference).await.map_err(CaError::from)?;
+            self.custody.destroy(key).await?;
         }
         let mut changes = Changes::default();
         changes.certificate(CertificateChange::DeleteMount { mount: self.mount().to_owned() });

@@ -195,7 +195,7 @@ impl CertificateAuthority {
         let header =
             CrlHeader { issuer: &signer.facts, algorithm: &algorithm.identifier, number, this_update, next_update };
         let tbs = crl::encode(header, &revoked)?;
-        let signature = self.hsm.sign(&key.reference, algorithm.scheme, SignInput::Message(tbs.clone())).await?;
+        let signature = self.custody.sign(key, algorithm.scheme, SignInput::Message(tbs.clone())).await?;
         let der = crl::assemble(&tbs, &algorithm.identifier, &signature)?;
         let record = CrlRecord { number, this_update, next_update, der };
         match previous {

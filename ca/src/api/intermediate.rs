@@ -55,6 +55,7 @@ pub(crate) async fn generate(engine: Arc<CertificateAuthority>, call: Call) -> R
         .await?;
     let response = GenerateResponse { csr: format.render_as(pem::CERTIFICATE_REQUEST, &csr), key_id: key.id.clone() };
     let mut answer = Response::data(&response)?;
+    answer.warnings.extend(crate::custody::warning(&key));
     let authority = engine.authority().await?;
     if authority.url_settings.urls.is_empty() {
         answer.warnings.push(format!("{} Since this certificate is an intermediate, it might be useful to regenerate this certificate after fixing this problem for the root mount.", crate::urls::MISSING));
@@ -94,7 +95,7 @@ async fn sign_request(
     }
     .to_der()?;
     let algorithm = SignatureAlgorithm::choose(key.reference.algorithm, request.signature())?;
-    let signature = engine.hsm.sign(&key.reference, algorithm.scheme, SignInput::Message(info.clone())).await?;
+    let signature = engine.custody.sign(key, algorithm.scheme, SignInput::Message(info.clone())).await?;
     assemble(&info, &algorithm.identifier, &signature)
 }
 

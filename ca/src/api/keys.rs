@@ -80,7 +80,9 @@ pub(crate) async fn write(engine: Arc<CertificateAuthority>, call: Call) -> Resu
             Ok(key)
         })
         .await?;
-    render(&key, None)
+    let mut answer = render(&key, None)?;
+    answer.warnings.extend(crate::custody::warning(&key));
+    Ok(answer)
 }
 
 /// `DELETE key/:key_ref`: the record, then the key in the HSM. A key that an issuer needs stays.
@@ -101,7 +103,7 @@ pub(crate) async fn delete(engine: Arc<CertificateAuthority>, call: Call) -> Res
         })
         .await?;
     let Some((key, was_default)) = removed else { return Ok(Response::empty()) };
-    engine.hsm.destroy(&key.reference).await.map_err(CaError::from)?;
+    engine.custody.destroy(&key).await?;
     let answer = Response::empty();
     Ok(if was_default {
         answer.warn(format!(

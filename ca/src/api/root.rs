@@ -14,7 +14,6 @@ use crate::{
     validity::{self, LeafNotAfter},
 };
 use chancery_engine::{Call, Fault, Response};
-use chancery_hsm::{KeyPurpose, KeySpec};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -69,9 +68,7 @@ pub(crate) async fn key_for(
     }
     let algorithm = crate::key::algorithm(&request.key_type.0, request.key_bits.0)?;
     let id = uuid::Uuid::new_v4().to_string();
-    let label = format!("pki/{id}");
-    let reference = engine.hsm.generate(KeySpec { algorithm, purpose: KeyPurpose::Sign, label }).await?;
-    Ok(KeyRecord { id, name: request.key_name.0.clone(), reference })
+    engine.custody.generate(id, request.key_name.0.clone(), algorithm).await
 }
 
 /// A new root, signed by its own key.
@@ -111,6 +108,7 @@ pub(crate) async fn generate(engine: Arc<CertificateAuthority>, call: Call) -> R
     }
     warnings.extend(missing_urls(&authority.url_settings.urls));
     warnings.extend(more);
+    warnings.extend(crate::custody::warning(&key));
     let rendered = format.render(certificate.der());
     let response = RootResponse {
         certificate: rendered.clone(),
@@ -235,7 +233,7 @@ pub(crate) async fn delete(engine: Arc<CertificateAuthority>, _call: Call) -> Re
         })
         .await?;
     for key in keys {
-        engine.hsm.destroy(&key.reference).await.map_err(CaError::from)?;
+        engine.custody.destroy(&key).await?;
     }
     Ok(Response::empty().warn("DELETE /root deletes all keys and issuers; prefer the new DELETE /key/:key_ref and DELETE /issuer/:issuer_ref for finer granularity, unless removal of all keys and issuers is desired."))
 }

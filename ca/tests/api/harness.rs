@@ -48,7 +48,7 @@ impl Mount {
     pub(crate) fn beside(store: Store, hsm: Hsm, uuid: &str) -> Self {
         let clock = ManualClock::at(NOW);
         let view = store.view(&format!("mount/{uuid}/"));
-        let authority = CertificateAuthority::new(view, store.clone(), hsm.clone(), Arc::new(clock.clone()));
+        let authority = CertificateAuthority::new(view, store.clone(), Some(hsm.clone()), Arc::new(clock.clone()));
         let point = MountPoint {
             path: format!("pki{uuid}/"),
             kind: "pki".to_owned(),

@@ -45,6 +45,7 @@ impl Factory {
                 Arc::new(Hosted::new(CertificateAuthority::new(view, store, hsm, clock)))
             }
             ("transit", _) => Arc::new(Hosted::new(Transit::new(view, store, self.hsm.clone(), clock))),
+            ("pki", _) => Arc::new(Hosted::new(CertificateAuthority::new(view, store, self.hsm.clone(), clock))),
             ("kv-v2", _) | ("kv", Some("2")) => Arc::new(Hosted::new(Versioned::new(view, store, clock))),
             ("kv" | "kv-v1" | "generic", _) => Arc::new(Hosted::new(Plain::new(view, store))),
             ("cubbyhole", _) => Arc::new(Hosted::new(Cubbyhole::new(store))),
