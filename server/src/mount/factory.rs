@@ -39,11 +39,6 @@ impl Factory {
         let clock = Arc::clone(&self.clock);
         let version = entry.tuning.options.as_ref().and_then(|options| options.get("version")).map(String::as_str);
         Ok(match (entry.kind.as_str(), version) {
-            ("pki", _) => {
-                let hsm =
-                    self.hsm.clone().ok_or_else(|| Fault::caller("the pki engine needs an HSM; none is configured"))?;
-                Arc::new(Hosted::new(CertificateAuthority::new(view, store, hsm, clock)))
-            }
             ("transit", _) => Arc::new(Hosted::new(Transit::new(view, store, self.hsm.clone(), clock))),
             ("pki", _) => Arc::new(Hosted::new(CertificateAuthority::new(view, store, self.hsm.clone(), clock))),
             ("kv-v2", _) | ("kv", Some("2")) => Arc::new(Hosted::new(Versioned::new(view, store, clock))),
