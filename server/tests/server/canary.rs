@@ -31,6 +31,13 @@ async fn provoke(running: &Running) -> Vec<String> {
         "/v1/transit/decrypt/k",
         "/v1/nosuch/x",
         "/v1/auth/userpass/login/u",
+        "/v1/auth/userpass/users/u",
+        "/v1/auth/approle/login",
+        "/v1/pki/roles/r",
+        "/v1/pki/issue/r",
+        "/v1/sys/unseal",
+        "/v1/sys/wrapping/unwrap",
+        "/v1/sys/tools/hash",
         "/v1/auth/token/create",
     ];
     for path in paths {
@@ -77,6 +84,8 @@ async fn no_secret_comes_out_in_clear() {
     let mounts = &running.core().mounts;
     mounts.mount(NewMount::new(MountClass::Secret, "transit", "transit")).await.unwrap();
     mounts.mount(NewMount::new(MountClass::Auth, "auth/userpass", "userpass")).await.unwrap();
+    mounts.mount(NewMount::new(MountClass::Auth, "auth/approle", "approle")).await.unwrap();
+    mounts.mount(NewMount::new(MountClass::Secret, "pki", "pki")).await.unwrap();
     running.core().audit.enable(file_sink(&directory.path().join("audit.log"))).await.unwrap();
     running.root("POST", "/v1/transit/keys/k", "{}").await;
     for answer in provoke(&running).await {
