@@ -39,7 +39,7 @@ pub async fn handle(core: &Core, mut request: Request) -> Audited<Reply> {
     let id = std::mem::take(&mut request.id);
     request.id.clone_from(&id);
 
-    adopt_wrapping_token(core, &mut request).await;
+    adopt_wrapping_token(core, &mut request);
 
     // 3 to 5: where it goes, who asks, whether they may.
     let mut trail = Trail::default();
@@ -100,16 +100,14 @@ fn finished(id: String, acted: Acted) -> Reply {
     Reply { lease, ..Reply::new(id, outcome) }
 }
 
-/// A wrapping token in the header of `sys/wrapping/*` becomes the parameter it stands for: as a credential it would be
+/// The token in the header of `sys/wrapping/*` becomes the parameter it stands for: as a credential it would be
 /// used up by being looked at.
-async fn adopt_wrapping_token(core: &Core, request: &mut Request) {
+fn adopt_wrapping_token(core: &Core, request: &mut Request) {
     if !core.is_open() || !sys::is_wrapping_path(request.path.as_str()) || sys::names_token(&request.body) {
         return;
     }
-    let Some(token) = &request.token else { return };
-    if core.tokens.is_wrapping(token).await.unwrap_or(false) {
-        request.body = sys::body_with_token(token);
-        request.token = None;
+    if let Some(token) = request.token.take() {
+        request.body = sys::body_with_token(&token);
     }
 }
 

@@ -3,7 +3,6 @@
 use super::System;
 use chancery_engine::{Call, Fault, Response, Route, Verb, wire::Text};
 use data_encoding::BASE64;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -15,16 +14,14 @@ struct PolicyRequest {
     rules: Option<Text>,
 }
 
+/// Exactly these members: hvac's own tests compare the whole object.
 #[derive(Serialize)]
 struct PolicyResponse<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    modified: Option<Timestamp>,
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rules: Option<&'a str>,
-    version: u64,
 }
 
 #[derive(Serialize)]
@@ -72,8 +69,7 @@ async fn read(system: Arc<System>, call: Call, spelling: Spelling) -> Result<Res
     let document = system.core.policies.read(&name).await?.ok_or(Fault::Absent)?;
     let text = Some(document.source.as_str());
     let (policy, rules) = if spelling == Spelling::Newer { (text, None) } else { (None, text) };
-    let modified = (document.version > 0).then_some(document.modified);
-    Response::data(&PolicyResponse { modified, name: &name, policy, rules, version: document.version })
+    Response::data(&PolicyResponse { name: &name, policy, rules })
 }
 
 async fn write(system: Arc<System>, call: Call, spelling: Spelling) -> Result<Response, Fault> {
