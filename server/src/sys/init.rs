@@ -20,7 +20,7 @@ struct InitRequest {
     #[serde(rename = "stored_shares")]
     _stored_shares: Count,
     pgp_keys: CommaList,
-    root_token_pgp_key: String,
+    root_token_pgp_key: Option<String>,
     recovery_shares: Count,
     recovery_threshold: Count,
     recovery_pgp_keys: CommaList,
@@ -109,7 +109,7 @@ impl System {
             SealKind::Pkcs11 => (request.recovery_shares, request.recovery_threshold, &request.recovery_pgp_keys),
         };
         let (shares, threshold) = (share_count(shares), share_count(threshold));
-        refuse_pgp(&pgp_keys.0, &request.root_token_pgp_key, shares)?;
+        refuse_pgp(&pgp_keys.0, request.root_token_pgp_key.as_deref().unwrap_or_default(), shares)?;
         match settings.seal {
             SealKind::Shamir => Ok(SealChoice::Shamir { shares, threshold }),
             SealKind::Pkcs11 => {
