@@ -18,7 +18,7 @@ struct EnableRequest {
     #[serde(rename = "type")]
     kind: Text,
     description: Text,
-    config: TuneRequest,
+    config: Option<TuneRequest>,
     options: Option<KeyValues>,
     local: Flag,
     seal_wrap: Flag,
@@ -62,11 +62,12 @@ async fn read(system: Arc<System>, call: Call, class: MountClass) -> Result<Resp
 async fn enable(system: Arc<System>, call: Call, class: MountClass) -> Result<Response, Fault> {
     let request: EnableRequest = call.parse()?;
     let mut tuning = Tuning { description: request.description.0, ..Tuning::default() };
-    request.config.apply(class, Occasion::Enabling, &mut tuning)?;
+    let config = request.config.unwrap_or_default();
+    config.apply(class, Occasion::Enabling, &mut tuning)?;
     if !request.plugin_version.0.is_empty() {
         tuning.plugin_version = request.plugin_version.0;
     }
-    let KeyValues(mut options) = request.options.or(request.config.options).unwrap_or_default();
+    let KeyValues(mut options) = request.options.or(config.options).unwrap_or_default();
     let mut kind = if request.kind.0 == "plugin" { request.plugin_name.0 } else { request.kind.0 };
     // `kv-v2` is the name of a kind and a version at once.
     if let ("kv-v1" | "kv-v2", MountClass::Secret) = (kind.as_str(), class) {
