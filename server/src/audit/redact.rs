@@ -52,18 +52,15 @@ impl Redaction<'_> {
         }
     }
 
-    /// Copies the JSON text of an object, hiding every string that is a value. Keys, numbers and booleans stay.
+    /// Copies the JSON text of an object, hiding every string that is a value. Keys, numbers and booleans stay; blanks
+    /// between them do not, because a line end in a caller's body must not become one in the log.
     pub(crate) fn write_object(&self, json: &[u8], out: &mut Vec<u8>) {
-        let Some(salt) = self.salt else {
-            out.extend_from_slice(json);
-            return;
-        };
         let mut rest = json;
         let mut depth = 0_usize;
         let mut clear = false;
         while let Some(start) = rest.iter().position(|byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']' | b',')) {
             let (before, from) = rest.split_at(start);
-            out.extend_from_slice(before);
+            write_without_blanks(before, out);
             let Some((&mark, tail)) = from.split_first() else { return };
             if mark != b'"' {
                 out.push(mark);
@@ -81,20 +78,25 @@ impl Redaction<'_> {
             let length = string_length(from);
             let (string, tail) = from.split_at(length);
             let is_key = tail.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':');
-            if is_key || clear {
-                out.extend_from_slice(string);
-            } else {
-                out.push(b'"');
-                salt.write(unescape(string).as_bytes(), out);
-                out.push(b'"');
+            match self.salt {
+                Some(salt) if !is_key && !clear => {
+                    out.push(b'"');
+                    salt.write(unescape(string).as_bytes(), out);
+                    out.push(b'"');
+                }
+                _ => out.extend_from_slice(string),
             }
             if is_key && depth == 1 && !self.clear_keys.is_empty() {
                 clear = self.clear_keys.contains(unescape(string).as_ref());
             }
             rest = tail;
         }
-        out.extend_from_slice(rest);
+        write_without_blanks(rest, out);
     }
+}
+
+fn write_without_blanks(json: &[u8], out: &mut Vec<u8>) {
+    out.extend(json.iter().filter(|byte| !byte.is_ascii_whitespace()));
 }
 
 /// A JSON string of `text`.
@@ -180,6 +182,15 @@ mod tests {
                 hash("y")
             )
         );
+    }
+
+    #[test]
+    fn line_ends_between_members_do_not_reach_the_log() {
+        let body = "{\n  \"a\": [\n 1,\t2 ],\r\n \"b\": \"two words\"\n}\n";
+        assert_eq!(redacted(body, &["b"]), r#"{"a":[1,2],"b":"two words"}"#);
+        let mut raw = Vec::new();
+        Redaction { salt: None, clear_keys: &HashSet::new() }.write_object(body.as_bytes(), &mut raw);
+        assert_eq!(raw, br#"{"a":[1,2],"b":"two words"}"#);
     }
 
     #[test]
