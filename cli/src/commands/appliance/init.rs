@@ -267,6 +267,16 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_configuration_is_one_the_server_reads() {
+        let page = include_str!("../../../../docs/configuration.md");
+        let sample = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let module = tempfile::NamedTempFile::new().unwrap();
+        let sample = sample.replace("\"softhsm2\"", &json!(module.path().display().to_string()).to_string());
+        let config = Config::from_toml(&sample, Path::new("/etc/chancery")).unwrap();
+        assert!(config.hsm.is_some() && config.listeners.len() == 2 && config.settings.audit.len() == 1);
+    }
+
+    #[test]
     fn without_a_terminal_what_is_missing_is_named() {
         let flags = flags(&["--module", "/no/such/module.so"]);
         assert!(choices(&flags, false).err().unwrap().to_string().contains("/no/such/module.so"));
