@@ -187,7 +187,8 @@ if [ -n "$KEEP" ]; then
     printf '\nThe server keeps running (process %s). To use it:\n\n' "$SERVER"
     printf '  export CHANCERY_ADDR=%s CHANCERY_CACERT=%s CHANCERY_TOKEN=%s\n' "$CHANCERY_ADDR" "$CHANCERY_CACERT" "$CHANCERY_TOKEN"
     printf '  export VAULT_ADDR=%s VAULT_CACERT=%s VAULT_TOKEN=%s\n' "$CHANCERY_ADDR" "$CHANCERY_CACERT" "$CHANCERY_TOKEN"
-    printf '\nTo end it and remove everything:\n\n  kill %s; rm -r %s\n' "$SERVER" "$WORK"
+    printf '  export SOFTHSM2_CONF=%s\n' "$SOFTHSM2_CONF"
+    printf '\nTo end it and remove everything:\n\n  kill %s; sleep 2; rm -r %s\n' "$SERVER" "$WORK"
 else
     printf '\n%sEverything held.%s Nothing is left behind.\n' "$GREEN" "$PLAIN"
 fi
