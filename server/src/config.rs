@@ -33,6 +33,8 @@ pub struct Config {
     pub checkpoints: CheckpointConfig,
     /// Filter for the log, such as `info`; the command line and the environment win.
     pub log_level: Option<String>,
+    /// Whether memory is to be kept from swap, where the system lets us.
+    pub lock_memory: bool,
     /// Remarks for the operator: settings that are accepted and mean nothing here.
     pub warnings: Vec<String>,
 }
@@ -92,6 +94,7 @@ impl Config {
             settings: Settings::default(),
             checkpoints: CheckpointConfig::default(),
             log_level: None,
+            lock_memory: false,
             warnings: Vec::new(),
         }
     }

@@ -9,6 +9,7 @@
 //! | [`mount`] | mount table, router, engine kinds |
 //! | [`sys`](mod@sys) | the endpoints that run the appliance itself |
 //! | [`audit`] | sinks, hash chain, checkpoints, verification |
+//! | [`hardening`] | what the process gives up so that its memory stays its own |
 //! | [`http`](mod@http) | listeners, TLS, requests in, answers out |
 //! | [`metrics`] | counters for Prometheus |
 
@@ -17,6 +18,7 @@ pub mod audit;
 pub mod config;
 pub mod core;
 mod fault;
+pub mod hardening;
 pub mod http;
 mod ids;
 mod jobs;

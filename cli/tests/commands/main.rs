@@ -1,6 +1,7 @@
 //! The built binary against a server that answers from a script: what is sent, what is printed where, how it exits.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on shall panic")]
 
+mod hardening;
 mod stub;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, os::unix::fs::symlink, process::Output};

@@ -43,6 +43,8 @@ struct Document {
     cluster_name: Option<String>,
     api_address: Option<String>,
     log_level: Option<String>,
+    #[serde(default)]
+    disable_mlock: bool,
 }
 
 #[derive(Deserialize)]
@@ -156,6 +158,7 @@ pub(super) fn read(text: &str, base: &Path) -> Result<Config, ConfigError> {
         settings,
         checkpoints: document.checkpoint.read()?,
         log_level: document.log_level,
+        lock_memory: !document.disable_mlock,
         warnings: Vec::new(),
     })
 }

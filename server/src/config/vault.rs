@@ -119,6 +119,7 @@ pub(super) fn read(text: &str) -> Result<Config, ConfigError> {
         settings,
         checkpoints: CheckpointConfig::default(),
         log_level: string(&document, "log_level")?,
+        lock_memory: !flag(&document, "disable_mlock")?,
         warnings: reader.warnings,
     })
 }

@@ -15,7 +15,7 @@ use crate::{
     output::Output,
     remote::Remote,
 };
-use chancery_server::{Appliance, config::Config};
+use chancery_server::{Appliance, config::Config, hardening};
 use clap::Args;
 use state::State;
 use std::{net::IpAddr, path::PathBuf, process::ExitCode, time::Instant};
@@ -56,6 +56,9 @@ pub(crate) fn run(flags: &DevFlags, output: &Output) -> Result<ExitCode> {
     };
     let began = Instant::now();
     super::log(flags.log_level.as_deref(), Some("warn"))?;
+    for remark in hardening::harden() {
+        tracing::warn!("{remark}");
+    }
     let config = Config::read(&state.configuration(flags.host, flags.port)?)
         .map_err(|error| Failure::local("the development configuration cannot be used").because(error))?;
     let runtime = super::runtime()?;

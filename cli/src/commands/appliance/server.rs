@@ -11,7 +11,7 @@ use crate::{
     output::{Output, print},
     remote::Remote,
 };
-use chancery_server::{Appliance, config::Config};
+use chancery_server::{Appliance, config::Config, hardening};
 use clap::Args;
 use sd_notify::NotifyState;
 use serde_json::{Map, Value, json};
@@ -47,10 +47,16 @@ pub(crate) struct ServerFlags {
 }
 
 pub(crate) fn run(flags: &ServerFlags, output: &Output) -> Result<ExitCode> {
+    // Before the first secret: a configuration shaped like Vault's may hold the PIN itself.
+    let mut remarks = hardening::harden();
+    hardening::keep_files_private();
     let config = if flags.dev { vault_dev(flags)? } else { configuration(&flags.config)? };
+    if config.lock_memory {
+        remarks.extend(hardening::lock_memory());
+    }
     super::log(flags.log_level.as_deref(), config.log_level.as_deref())?;
     chancery_server::hide_panic_texts();
-    for warning in &config.warnings {
+    for warning in config.warnings.iter().chain(&remarks) {
         tracing::warn!("{warning}");
     }
     let runtime = super::runtime()?;
@@ -165,7 +171,7 @@ fn merged(texts: &[String]) -> Result<String> {
 
 fn vault_dev(flags: &ServerFlags) -> Result<Config> {
     let text = format!(
-        "storage.url = \"memory:\"\nlog_level = \"warn\"\nlistener.plain = {{ address = {} }}\n",
+        "storage.url = \"memory:\"\nlog_level = \"warn\"\ndisable_mlock = true\nlistener.plain = {{ address = {} }}\n",
         json!(flags.dev_listen_address)
     );
     Config::from_toml(&text, Path::new("."))

@@ -1,6 +1,7 @@
 //! Files and the limits of this machine.
 
 use super::Finding;
+use chancery_server::hardening;
 use std::{
     fs::{self, File},
     io::Write as _,
@@ -62,11 +63,7 @@ pub(super) fn limits() -> Vec<Finding> {
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let core = match soft_limit(&limits, "Max core file size") {
         Some("0") => Finding::ok("core dumps", "off"),
-        Some(size) => Finding::warn(
-            "core dumps",
-            format!("a crash may write secrets to disk (limit {size})"),
-            "LimitCORE=0 in the unit, or ulimit -c 0",
-        ),
+        Some(_) => Finding::ok("core dumps", "the server turns its own off"),
         None => Finding::warn("core dumps", "the limit cannot be read", "make /proc readable"),
     };
     let files = match soft_limit(&limits, "Max open files").and_then(|text| text.parse::<u64>().ok()) {
@@ -82,11 +79,14 @@ pub(super) fn limits() -> Vec<Finding> {
 }
 
 fn swap() -> Finding {
-    let lines = fs::read_to_string("/proc/swaps").map(|text| text.lines().count()).unwrap_or_default();
-    if lines > 1 {
-        Finding::warn("swap", "memory may be written to disk", "MemorySwapMax=0 in the unit, or encrypt the swap")
-    } else {
-        Finding::ok("swap", "none")
+    match (hardening::may_lock_memory(), hardening::swap_is_on()) {
+        (true, _) => Finding::ok("swap", "the server locks its memory, nothing of it is swapped"),
+        (false, false) => Finding::ok("swap", "none"),
+        (false, true) => Finding::warn(
+            "swap",
+            "memory may be written to disk: RLIMIT_MEMLOCK does not let the server lock it",
+            "LimitMEMLOCK=infinity or MemorySwapMax=0 in the unit, or encrypt the swap",
+        ),
     }
 }
 
