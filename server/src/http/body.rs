@@ -4,6 +4,10 @@ use chancery_engine::{Body, Fault, Limits, check_json_limits};
 use serde::Deserialize;
 use std::{collections::BTreeMap, fmt};
 
+/// Parameters of a form or a query string: no client sends more, and each costs far more memory than the two bytes it
+/// takes on the wire.
+const MOST_PAIRS: usize = 1000;
+
 /// Bounds on what a body may hold, checked before anything is built from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BodyLimits {
@@ -59,7 +63,10 @@ pub(crate) fn query_value(query: &str, name: &str) -> Option<String> {
 /// A repeated key becomes one text with commas, which every list field understands.
 fn from_pairs(pairs: impl Iterator<Item = (String, String)>) -> Result<Body, Fault> {
     let mut members: BTreeMap<String, String> = BTreeMap::new();
-    for (key, value) in pairs {
+    for (count, (key, value)) in pairs.enumerate() {
+        if count == MOST_PAIRS {
+            return Err(Fault::Caller(format!("more than {MOST_PAIRS} parameters")));
+        }
         members
             .entry(key)
             .and_modify(|known| {
@@ -171,6 +178,14 @@ mod tests {
         assert!(body.len() < limits.bytes);
         assert!(parse(body.clone().into_bytes(), "", &limits.batch).is_ok());
         assert!(parse(body.into_bytes(), "", &limits.json).is_err());
+    }
+
+    #[test]
+    fn a_form_of_millions_of_parameters_is_refused() {
+        let form = |pairs: usize| (0..pairs).map(|number| format!("{number}&")).collect::<String>().into_bytes();
+        let parse = |form| parse(form, "application/x-www-form-urlencoded", &Limits::default());
+        assert!(parse(form(1000)).is_ok());
+        assert!(parse(form(1001)).is_err() && parse(form(1_000_000)).is_err());
     }
 
     #[test]

@@ -16,6 +16,7 @@ use chancery_engine::{Fault, Limits, RequestPath};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use std::{net::SocketAddr, sync::Arc};
+use tokio::sync::Semaphore;
 
 /// What every connection of one listener shares.
 pub(crate) struct Door {
@@ -23,6 +24,8 @@ pub(crate) struct Door {
     pub(crate) limits: BodyLimits,
     /// Whether `/metrics` is served here without a token.
     pub(crate) open_metrics: bool,
+    /// Bytes of large bodies that may still be taken.
+    pub(crate) large_bodies: Arc<Semaphore>,
 }
 
 impl Door {
@@ -57,13 +60,17 @@ impl Door {
 
     async fn api(&self, client: SocketAddr, request: Request<Incoming>) -> HttpResponse {
         let (parts, incoming) = request.into_parts();
-        let request = match request::read(parts, incoming, client, self).await {
-            Ok(request) => request,
+        let (request, held) = match request::read(parts, incoming, client, self).await {
+            Ok(read) => read,
             Err(refusal) => return *refusal,
         };
         let id = request.id.clone();
         let core = Arc::clone(&self.core);
-        let task = tokio::spawn(async move { pipeline::handle(&core, request).await });
+        let task = tokio::spawn(async move {
+            let audited = pipeline::handle(&core, request).await;
+            drop(held);
+            audited
+        });
         render(match task.await {
             Ok(audited) => audited,
             Err(crash) => {

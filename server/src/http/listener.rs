@@ -30,6 +30,8 @@ const STREAMS: u32 = 100;
 const PENDING_RESETS: usize = 20;
 /// Connections at once, per listener.
 const CONNECTIONS: usize = 10_000;
+/// Bytes of large bodies held at once, per listener; more are asked to try again.
+const LARGE_BODY_BYTES: usize = 512 << 20;
 /// Requests under way get this long to finish when the appliance stops.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -89,7 +91,12 @@ impl Bound {
 
     /// Starts to accept, until `stop` turns true.
     pub(crate) fn serve(self, core: Arc<Core>, stop: watch::Receiver<bool>) -> Serving {
-        let door = Arc::new(Door { core, limits: self.config.limits, open_metrics: self.config.open_metrics });
+        let door = Arc::new(Door {
+            core,
+            limits: self.config.limits,
+            open_metrics: self.config.open_metrics,
+            large_bodies: Arc::new(Semaphore::new(LARGE_BODY_BYTES)),
+        });
         let connections = Arc::new(Semaphore::new(CONNECTIONS));
         let tls = self.tls.clone();
         let accepting = tokio::spawn(accept(self.socket, self.tls, door, Arc::clone(&connections), stop));

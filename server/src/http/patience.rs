@@ -69,11 +69,13 @@ impl<S> Patient<S> {
 
     /// Called when there is nothing to read: whether the client has used up our patience.
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
-        if self.http2 == Some(true) || self.activity.under_way.load(Relaxed) > 0 {
+        let answered = self.activity.answered.load(Relaxed);
+        // hyper pings an HTTP/2 client only once it has read the preface; who sends half of one must not stay for ever.
+        let pinged = self.http2 == Some(true) && answered > 0;
+        if pinged || self.activity.under_way.load(Relaxed) > 0 {
             self.armed = None;
             return Poll::Pending;
         }
-        let answered = self.activity.answered.load(Relaxed);
         if answered != self.answered {
             self.answered = answered;
             self.owes = false;
@@ -178,14 +180,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn half_a_preface_is_no_reason_to_wait() {
+        let (mut client, server) = duplex(64);
+        let mut stream = Patient::new(server, Arc::default());
+        client.write_all(b"PRI * HT").await.unwrap();
+        stream.read_exact(&mut [0; 8]).await.unwrap();
+        assert_eq!(waits(&mut stream).await.as_secs(), HEAD.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_request_under_way_and_http_2_are_not_hurried() {
-        for (bytes, under_way) in [(b"GET /", true), (b"PRI *", false)] {
+        for (bytes, answered) in [(b"GET /", false), (b"PRI *", true)] {
             let (mut client, server) = duplex(64);
             let activity = Arc::default();
             let mut stream = Patient::new(server, Arc::clone(&activity));
             client.write_all(bytes).await.unwrap();
             stream.read_exact(&mut [0; 5]).await.unwrap();
-            let _request = under_way.then(|| activity.start());
+            let request = activity.start();
+            let _request = if answered { None } else { Some(request) };
             let hour = Duration::from_secs(3600);
             assert!(tokio::time::timeout(hour, stream.read_exact(&mut [0])).await.is_err(), "still waiting");
         }

@@ -14,7 +14,11 @@ use crate::{
 use chancery_engine::{Fault, Request, RequestPath, SecretString, Verb, wire::parse_duration};
 use http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use hyper::body::{Body as _, Incoming};
-use std::{net::SocketAddr, pin::Pin, time::Duration};
+use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bodies up to this size count as small; of larger ones only so many bytes are held at once.
+const SMALL_BODY_BYTES: usize = 64 << 10;
 
 /// A body may take this long to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -22,13 +26,16 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Headers that never reach an engine or the audit log.
 const PRIVATE_HEADERS: [&str; 4] = ["x-vault-token", "authorization", "cookie", "proxy-authorization"];
 
+/// The share of [`Door::large_bodies`] a request takes; to be dropped with its body.
+pub(crate) type Held = Option<OwnedSemaphorePermit>;
+
 /// Reads one request to `/v1/…`. The error is the answer.
 pub(crate) async fn read(
     parts: Parts,
     incoming: Incoming,
     client: SocketAddr,
     door: &Door,
-) -> Result<Request, Box<HttpResponse>> {
+) -> Result<(Request, Held), Box<HttpResponse>> {
     let id = ids::request_id();
     let query = parts.uri.query().unwrap_or_default();
     let verb = verb(&parts.method, query, parts.uri.path())?;
@@ -43,17 +50,19 @@ pub(crate) async fn read(
     }
     check_namespace(&parts.headers).map_err(refuse)?;
     let wrap_ttl = wrap_ttl(&parts.headers).map_err(refuse)?;
+    check_transfer_encoding(&parts.headers).map_err(refuse)?;
     let token = token(&parts.headers);
+    let mut held = None;
     let body = match verb {
         Verb::Write | Verb::Patch => {
-            let bytes = read_body(verb, &parts.headers, incoming, door.limits.bytes).await.map_err(refuse)?;
+            let bytes = read_body(verb, &parts.headers, incoming, door, &mut held).await.map_err(refuse)?;
             let content_type = text(&parts.headers, header::CONTENT_TYPE.as_str());
             body::parse(bytes, content_type, door.json_limits(&path)).map_err(refuse)?
         }
         Verb::Read | Verb::List | Verb::Scan | Verb::Delete => body::from_query(query).map_err(refuse)?,
     };
     let headers = if door.reads_headers(&path) { engine_headers(&parts.headers) } else { Vec::new() };
-    Ok(Request { id, verb, path, body, token, wrap_ttl, client: Some(client), headers })
+    Ok((Request { id, verb, path, body, token, wrap_ttl, client: Some(client), headers }, held))
 }
 
 /// POST is PUT; GET with `list=true` is LIST. Answers 405 in the two spellings of the real server.
@@ -86,6 +95,15 @@ fn check_namespace(headers: &HeaderMap) -> Result<(), Fault> {
     match text(headers, "x-vault-namespace").trim_matches('/') {
         "" | "root" => Ok(()),
         _ => Err(Fault::NotFound("namespace not found".to_owned())),
+    }
+}
+
+/// Only `chunked` itself: what was compressed on the way would have to be unpacked (RFC 9112 §6.1). hyper has refused
+/// everything that does not end in it, and closes the connection where a Content-Length stands beside it (§6.3).
+fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), Fault> {
+    match text(headers, header::TRANSFER_ENCODING.as_str()) {
+        encoding if encoding.is_empty() || encoding.eq_ignore_ascii_case("chunked") => Ok(()),
+        _ => Err(Fault::caller("unsupported transfer encoding")),
     }
 }
 
@@ -126,7 +144,13 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().trim()
 }
 
-async fn read_body(verb: Verb, headers: &HeaderMap, incoming: Incoming, limit: usize) -> Result<Vec<u8>, Fault> {
+async fn read_body(
+    verb: Verb,
+    headers: &HeaderMap,
+    incoming: Incoming,
+    door: &Door,
+    held: &mut Held,
+) -> Result<Vec<u8>, Fault> {
     let content_type = text(headers, header::CONTENT_TYPE.as_str());
     let media = content_type.split(';').next().unwrap_or_default().trim();
     if verb == Verb::Patch && !media.eq_ignore_ascii_case("application/merge-patch+json") {
@@ -134,12 +158,13 @@ async fn read_body(verb: Verb, headers: &HeaderMap, incoming: Incoming, limit: u
             "PATCH requires Content-Type of application/merge-patch+json, provided {content_type}"
         )));
     }
-    tokio::time::timeout(BODY_TIMEOUT, collect(incoming, limit))
+    tokio::time::timeout(BODY_TIMEOUT, collect(incoming, door, held))
         .await
         .map_err(|_| Fault::caller("request body did not arrive in time"))?
 }
 
-async fn collect(mut incoming: Incoming, limit: usize) -> Result<Vec<u8>, Fault> {
+async fn collect(mut incoming: Incoming, door: &Door, held: &mut Held) -> Result<Vec<u8>, Fault> {
+    let limit = door.limits.bytes;
     let announced = incoming.size_hint().lower();
     if announced > u64::try_from(limit).unwrap_or(u64::MAX) {
         return Err(Fault::TooLarge);
@@ -151,10 +176,25 @@ async fn collect(mut incoming: Incoming, limit: usize) -> Result<Vec<u8>, Fault>
             if bytes.len() + data.len() > limit {
                 return Err(Fault::TooLarge);
             }
+            if bytes.len() + data.len() > SMALL_BODY_BYTES {
+                hold(&door.large_bodies, data.len(), held)?;
+            }
             bytes.extend_from_slice(&data);
         }
     }
     Ok(bytes)
+}
+
+/// Takes a share of the room for large bodies, or asks the client to come back.
+fn hold(room: &Arc<Semaphore>, bytes: usize, held: &mut Held) -> Result<(), Fault> {
+    let bytes = u32::try_from(bytes).map_err(|_| Fault::TooLarge)?;
+    let share = Arc::clone(room).try_acquire_many_owned(bytes);
+    let share = share.map_err(|_| Fault::Busy { retry_after: Duration::from_secs(1) })?;
+    match held {
+        Some(held) => held.merge(share),
+        None => *held = Some(share),
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -200,6 +240,23 @@ mod tests {
         assert!(ttl("-5").is_err() && ttl("bogus").is_err());
         assert!(check_namespace(&headers(&[("x-vault-namespace", "root/")])).is_ok());
         assert!(check_namespace(&headers(&[("x-vault-namespace", "team")])).is_err());
+    }
+
+    #[test]
+    fn only_plain_chunks_are_taken() {
+        let check = |value: &'static str| check_transfer_encoding(&headers(&[("transfer-encoding", value)]));
+        assert!(check("chunked").is_ok() && check("Chunked").is_ok() && check("").is_ok());
+        assert!(check("gzip, chunked").is_err() && check("identity").is_err());
+    }
+
+    #[test]
+    fn the_room_for_large_bodies_comes_back_with_the_request() {
+        let room = Arc::new(Semaphore::new(100));
+        let (mut one, mut other) = (None, None);
+        assert!(hold(&room, 60, &mut one).is_ok() && hold(&room, 30, &mut one).is_ok());
+        assert!(matches!(hold(&room, 20, &mut other), Err(Fault::Busy { .. })));
+        drop(one);
+        assert!(hold(&room, 100, &mut other).is_ok());
     }
 
     #[test]

@@ -9,6 +9,8 @@ mod canary;
 #[cfg(test)]
 mod doors;
 #[cfg(test)]
+mod hostile_http;
+#[cfg(test)]
 mod mounts;
 #[cfg(test)]
 mod routes;

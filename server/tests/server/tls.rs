@@ -74,3 +74,29 @@ async fn a_certificate_that_cannot_be_used_is_one_clear_line() {
     let error = Appliance::start(config).await.err().unwrap().to_string();
     assert!(error.contains("absent.crt") && error.contains("readable PEM") && error.lines().count() == 1, "{error}");
 }
+
+#[tokio::test]
+async fn what_is_no_client_hello_ends_the_connection_and_nothing_else() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let directory = tempfile::tempdir().unwrap();
+    let pem = write_certificate(directory.path());
+    let (appliance, url) = serve(directory.path()).await;
+    let hello = |rest: &[u8]| [&[0x16, 3, 1], rest].concat();
+    for bytes in [
+        b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+        vec![0; 64],
+        hello(&[0, 4, 1, 0, 0, 0]),
+        hello(&[0, 5, 1, 0xff, 0xff, 0xff, 0]),
+        hello(&[0xff; 300]),
+        // A hello that asks for TLS 1.0 and offers no cipher suite.
+        hello(&[[0, 45, 1, 0, 0, 41, 3, 1].as_slice(), &[7; 32], &[0, 0, 0, 1, 0, 0, 0]].concat()),
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(appliance.addresses()[0].0).await.unwrap();
+        let _reset = stream.write_all(&bytes).await;
+        let mut answer = Vec::new();
+        let closing = tokio::time::timeout(std::time::Duration::from_secs(15), stream.read_to_end(&mut answer));
+        assert!(closing.await.is_ok(), "the server hangs up on {bytes:?}");
+        assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+    }
+    assert!(trusting(&pem).build().unwrap().get(&url).send().await.is_ok(), "an honest client is served");
+}
