@@ -55,6 +55,9 @@ pub(crate) struct TransitFlags {
     /// Kind of the key that is made for the run and deleted after it
     #[arg(long)]
     key_type: Option<String>,
+    /// Use this key, which is there already, instead of making one
+    #[arg(long, value_name = "NAME", conflicts_with = "key_type")]
+    key: Option<String>,
     /// Size of one plaintext
     #[arg(long, default_value_t = 32, value_name = "BYTES")]
     payload: usize,
@@ -133,11 +136,13 @@ fn measure(remote: &Remote, load: &LoadFlags, work: &Work, output: &Output) -> R
 
 fn transit(remote: &Remote, flags: &TransitFlags) -> Result<(Work, Option<String>)> {
     let mount = flags.mount.trim_matches('/');
-    let name = format!("bench-{}", std::process::id());
+    let name = flags.key.clone().unwrap_or_else(|| format!("bench-{}", std::process::id()));
     let signs = flags.operation == TransitOperation::Sign;
     let kind = flags.key_type.as_deref().unwrap_or(if signs { "ecdsa-p256" } else { "aes256-gcm96" });
-    let key = format!("{mount}/keys/{name}");
-    remote.write(&key, json!({"type": kind}))?;
+    let made = flags.key.is_none().then(|| format!("{mount}/keys/{name}"));
+    if let Some(key) = &made {
+        remote.write(key, json!({"type": kind}))?;
+    }
     let plaintext = STANDARD.encode(vec![0x5a; flags.payload]);
     let encrypted = || -> Result<Value> {
         let answer = remote.write(&format!("{mount}/encrypt/{name}"), json!({"plaintext": plaintext}))?;
@@ -154,7 +159,7 @@ fn transit(remote: &Remote, flags: &TransitFlags) -> Result<(Work, Option<String
         json!({member: value})
     };
     let title = format!("transit {verb} {kind}, {} bytes, {} per request", flags.payload, flags.batch);
-    Ok((Work { title, path: format!("{mount}/{verb}/{name}"), body, items: flags.batch.max(1) }, Some(key)))
+    Ok((Work { title, path: format!("{mount}/{verb}/{name}"), body, items: flags.batch.max(1) }, made))
 }
 
 fn pki(flags: &PkiFlags) -> Result<Work> {

@@ -5,7 +5,7 @@
 //! | [`invocation`] | the words of the command line, in Go's dialect where we are called `vault` or `bao` |
 //! | [`arguments`] | the tree of commands and flags |
 //! | [`commands`] | what each command does; `commands/appliance` is the part that runs a server in this process |
-//! | [`bench`] | the load generator |
+//! | [`mod@bench`] | the load generator |
 //! | [`remote`] | connection settings, TLS, retries, answers |
 //! | [`output`] | table, JSON, YAML, raw, one field |
 //! | [`failure`] | what went wrong, why, what to do, and the exit code |

@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(
             redacted(r#"{"a":"x","n":5,"b":true,"l":["x",{"k" : "y"}],"z":null}"#, &[]),
             format!(
-                r#"{{"a":"{}","n":5,"b":true,"l":["{}",{{"k" : "{}"}}],"z":null}}"#,
+                r#"{{"a":"{}","n":5,"b":true,"l":["{}",{{"k":"{}"}}],"z":null}}"#,
                 hash("x"),
                 hash("x"),
                 hash("y")
