@@ -175,12 +175,7 @@ mod tests {
         let hash = |text: &str| salt.hash(text.as_bytes());
         assert_eq!(
             redacted(r#"{"a":"x","n":5,"b":true,"l":["x",{"k" : "y"}],"z":null}"#, &[]),
-            format!(
-                r#"{{"a":"{}","n":5,"b":true,"l":["{}",{{"k":"{}"}}],"z":null}}"#,
-                hash("x"),
-                hash("x"),
-                hash("y")
-            )
+            format!(r#"{{"a":"{}","n":5,"b":true,"l":["{}",{{"k":"{}"}}],"z":null}}"#, hash("x"), hash("x"), hash("y"))
         );
     }
 

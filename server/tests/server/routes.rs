@@ -11,7 +11,7 @@ fn path_of(mount: &str, pattern: &str) -> String {
     format!("/v1/{mount}{}", filled.join("/"))
 }
 
-fn method(verb: Verb) -> &'static str {
+pub(crate) fn method(verb: Verb) -> &'static str {
     match verb {
         Verb::Read => "GET",
         Verb::List => "LIST",
@@ -22,10 +22,14 @@ fn method(verb: Verb) -> &'static str {
     }
 }
 
-async fn mount_everything(running: &Running) {
-    for (class, path, kind) in
-        [(MountClass::Secret, "transit", "transit"), (MountClass::Auth, "auth/userpass", "userpass")]
-    {
+pub(crate) async fn mount_everything(running: &Running) {
+    for (class, path, kind) in [
+        (MountClass::Secret, "transit", "transit"),
+        (MountClass::Secret, "pki", "pki"),
+        (MountClass::Secret, "versioned", "kv-v2"),
+        (MountClass::Auth, "auth/userpass", "userpass"),
+        (MountClass::Auth, "auth/approle", "approle"),
+    ] {
         running.core().mounts.mount(NewMount::new(class, path, kind)).await.unwrap();
     }
 }
