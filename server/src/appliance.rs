@@ -59,14 +59,9 @@ impl Appliance {
     /// [`StartError`]; nothing was changed and no port answers.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let bound = bind(&config).await?;
-        let hsm = match (&config.hsm, &config.storage) {
-            (Some(hsm), _) => Some(open_hsm(hsm).await?),
-            // Where everything is gone at the end, a token that is gone at the end lets test suites use every engine.
-            (None, StorageConfig::Memory) => {
-                tracing::warn!("no HSM is configured: keys live in memory, like everything else here");
-                Some(Hsm::software())
-            }
-            (None, _) => None,
+        let hsm = match &config.hsm {
+            Some(hsm) => Some(open_hsm(hsm).await?),
+            None => None,
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = open_store(&config.storage, &clock).await?;

@@ -56,7 +56,7 @@ async fn of_caller(_system: Arc<System>, call: Call) -> Result<Response, Fault> 
 async fn of_token(system: Arc<System>, call: Call) -> Result<Response, Fault> {
     let request: CapabilitiesRequest = call.parse()?;
     let Some(token) = request.token.as_ref().filter(|token| !token.expose().is_empty()) else {
-        return Err(Fault::Internal("1 error occurred:\n\t* no token found\n\n".to_owned()));
+        return Err(Fault::caller("1 error occurred:\n\t* no token found\n\n"));
     };
     let names = system.core.tokens.policies_of(token).await?;
     let names = names.ok_or_else(|| Fault::caller("1 error occurred:\n\t* invalid token\n\n"))?;

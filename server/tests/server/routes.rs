@@ -8,7 +8,7 @@ use chancery_server::mount::{MountClass, NewMount};
 fn path_of(mount: &str, pattern: &str) -> String {
     let filled: Vec<&str> =
         pattern.split('/').map(|part| if part.starts_with([':', '*', '{']) { "filled" } else { part }).collect();
-    format!("/v1/{mount}{}", filled.join("/"))
+    format!("/v1/{mount}{}", filled.join("/")).trim_end_matches('/').to_owned()
 }
 
 pub(crate) fn method(verb: Verb) -> &'static str {
