@@ -68,7 +68,7 @@ impl Service for TokenEngine {
 }
 
 /// `token` and `accessor` of the endpoints that act on somebody's token.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct Target {
     token: Text,

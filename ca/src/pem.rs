@@ -2,6 +2,7 @@
 
 use crate::error::CaError;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use std::fmt;
 use zeroize::Zeroizing;
 
 /// Label of certificates.
@@ -15,12 +16,17 @@ pub const CRL: &str = "X509 CRL";
 const LONGEST: usize = 4 << 20;
 
 /// One block.
-#[derive(Debug)]
 pub struct Block {
     /// What the block says it is.
     pub label: String,
     /// The bytes; they may be a private key.
     pub bytes: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Block").field("label", &self.label).finish_non_exhaustive()
+    }
 }
 
 /// Writes a block, without a newline at the end, as issued certificates are answered.
@@ -96,6 +102,12 @@ fn take(tail: &str) -> Option<(Block, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_block_does_not_show_what_may_be_a_private_key() {
+        let shown = format!("{:?}", Block { label: "PRIVATE KEY".into(), bytes: vec![115, 51].into() });
+        assert!(shown.contains("PRIVATE KEY") && !shown.contains("115"), "{shown}");
+    }
 
     #[test]
     fn blocks_survive_and_text_between_is_ignored() {

@@ -2,7 +2,7 @@
 
 use crate::{fault::Fault, secret::SecretBytes, secret::SecretString};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 /// A successful answer, or one that carries data beside a failure (batches).
 #[derive(Debug, Default)]
@@ -42,7 +42,6 @@ pub enum Disposition {
 }
 
 /// A body outside the envelope.
-#[derive(Debug)]
 pub struct RawBody {
     /// `Content-Type`
     pub content_type: &'static str,
@@ -50,6 +49,12 @@ pub struct RawBody {
     pub bytes: Vec<u8>,
     /// Further headers.
     pub headers: Vec<(&'static str, String)>,
+}
+
+impl fmt::Debug for RawBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawBody").field("content_type", &self.content_type).finish_non_exhaustive()
+    }
 }
 
 /// What became of authentication in this call.

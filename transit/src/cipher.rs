@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use zeroize::Zeroizing;
 
 /// What one encryption, decryption or rewrapping is given; borrowed from the request where possible.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct CipherItem<'a> {
     /// Plaintext in base64, or a ciphertext; `None` where the member was absent.
     pub(crate) payload: Option<Cow<'a, str>>,

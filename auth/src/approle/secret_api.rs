@@ -14,7 +14,7 @@ use chancery_engine::{
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct GenerateRequest {
     secret_id: Text,
@@ -25,7 +25,7 @@ struct GenerateRequest {
     ttl: Option<DurationSeconds>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct Target {
     secret_id: Text,

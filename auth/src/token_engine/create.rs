@@ -11,7 +11,7 @@ use chancery_engine::{
 use serde::Deserialize;
 use std::sync::Arc;
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct CreateRequest {
     id: Text,

@@ -8,6 +8,7 @@ use crate::{
 use chancery_engine::{Fault, Identity, SecretString, response::WrapInfo};
 use chancery_store::Changes;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use zeroize::Zeroizing;
 
 /// Key of the answer in the token's cubbyhole; old clients read it there.
@@ -25,7 +26,6 @@ pub struct WrappingInformation {
 }
 
 /// An answer taken out of its wrapping.
-#[derive(Debug)]
 pub struct Wrapped {
     /// The envelope as it was wrapped, JSON.
     pub payload: Zeroizing<Vec<u8>>,
@@ -33,6 +33,12 @@ pub struct Wrapped {
     pub creation_path: String,
     /// Accessor of the token inside, if any.
     pub wrapped_accessor: String,
+}
+
+impl fmt::Debug for Wrapped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wrapped").field("creation_path", &self.creation_path).finish_non_exhaustive()
+    }
 }
 
 /// The cubbyhole entry, as old clients read it.

@@ -7,7 +7,7 @@ use crate::{
 };
 use clap::Args;
 use reqwest::Url;
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 use zeroize::Zeroizing;
 
 /// Flags every command that speaks HTTP takes.
@@ -50,7 +50,6 @@ pub(crate) struct ConnectionFlags {
 }
 
 /// The settings of one connection.
-#[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) address: Url,
     pub(crate) token: Option<Zeroizing<String>>,
@@ -66,6 +65,12 @@ pub(crate) struct Connection {
     pub(crate) max_retries: u32,
     pub(crate) timeout: Duration,
     pub(crate) print_curl: bool,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 impl Connection {
