@@ -18,6 +18,8 @@ pub mod audit;
 pub mod config;
 pub mod core;
 mod fault;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hardening;
 pub mod http;
 mod ids;

@@ -45,6 +45,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use std::sync::Arc;
 
+/// A key share as `unseal` takes it; for the fuzz target.
+pub(crate) fn share(text: &chancery_engine::SecretString) -> Option<Vec<u8>> {
+    ceremony::decode_share(text).ok().map(|share| share.to_vec())
+}
+
 /// The engine behind `sys/`.
 pub struct System {
     core: Arc<Core>,

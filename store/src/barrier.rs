@@ -18,6 +18,7 @@
 mod aead;
 mod budget;
 mod ceremony;
+pub mod fuzzing;
 mod keyring;
 mod rekey;
 mod rotation;

@@ -23,6 +23,8 @@ mod view;
 mod wiped;
 
 pub use backend::Sequence;
+#[doc(hidden)]
+pub use barrier::fuzzing;
 pub use barrier::{
     Barrier, BarrierPhase, BarrierState, Initialize, Initialized, KeyStatus, MAXIMUM_ENCRYPTIONS, PreparedRekey,
     SealChoice, SealKind, SealSummary, UnsealProgress,

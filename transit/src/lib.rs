@@ -24,6 +24,8 @@ mod ciphertext;
 mod ed25519;
 mod encoding;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hash;
 mod input;
 mod key;

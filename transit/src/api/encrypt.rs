@@ -21,7 +21,7 @@ use std::{borrow::Cow, sync::Arc};
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct EncryptRequest<'a> {
+pub(crate) struct EncryptRequest<'a> {
     #[serde(borrow, deserialize_with = "given")]
     plaintext: Option<Text<'a>>,
     #[serde(borrow)]

@@ -1,0 +1,48 @@
+//! What each fuzz target does with its input. The targets in `fuzz_targets/` only call these; so does the test that
+//! replays `corpus/` with a plain toolchain (`tests/corpus.rs`).
+//!
+//! Each function returns for any bytes, and asserts what must hold of what it accepted. A past failure becomes a file
+//! in `corpus/<target>/`, and a unit test beside the code that failed.
+//!
+//! To add a target: a function here, a line in [`TARGETS`], a file in `fuzz_targets/`, a `[[bin]]`, a seed.
+
+mod appliance;
+mod engines;
+mod requests;
+
+pub use appliance::{audit_verify, config_toml, config_vault, shares, store_records};
+pub use engines::{alternative_names, certificate, certificate_request, ciphertext, transit_batch};
+pub use requests::{body, form, json_limits, parameters, policy, request_path};
+
+/// A target's name and what it does.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: [Target; 16] = [
+    ("alternative_names", alternative_names),
+    ("audit_verify", audit_verify),
+    ("body", body),
+    ("certificate", certificate),
+    ("certificate_request", certificate_request),
+    ("ciphertext", ciphertext),
+    ("config_toml", config_toml),
+    ("config_vault", config_vault),
+    ("form", form),
+    ("json_limits", json_limits),
+    ("parameters", parameters),
+    ("policy", policy),
+    ("request_path", request_path),
+    ("shares", shares),
+    ("store_records", store_records),
+    ("transit_batch", transit_batch),
+];
+
+/// The input as text, where it is UTF-8.
+fn text(data: &[u8]) -> Option<&str> {
+    std::str::from_utf8(data).ok()
+}
+
+/// Two parts of the input, parted at the first line end.
+fn lines(text: &str) -> (&str, &str) {
+    text.split_once('\n').unwrap_or((text, ""))
+}
