@@ -182,10 +182,11 @@ impl Role {
             return refuse(format!("user_id {user} is not allowed by this role"));
         }
         let names = &gathered.names;
-        if let Some(name) = names.dns.iter().find(|name| !rules.allows(name)) {
+        // The rules tell the kinds apart by the `@`: a name must not pass for one kind and be certified as the other.
+        if let Some(name) = names.dns.iter().find(|name| name.contains('@') || !rules.allows(name)) {
             return refuse(format!("subject alternate name {name} not allowed by this role"));
         }
-        if let Some(name) = names.emails.iter().find(|name| !rules.allows(name)) {
+        if let Some(name) = names.emails.iter().find(|name| !name.contains('@') || !rules.allows(name)) {
             return refuse(format!("email address {name} not allowed by this role"));
         }
         let (was, were) = if gathered.names_from_csr { ("CSR", "CSR") } else { ("the API", "the API") };

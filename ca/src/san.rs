@@ -9,6 +9,20 @@ use der::{
 use std::{fmt, net::IpAddr};
 use x509_cert::ext::pkix::name::{GeneralName, OtherName as OtherNameValue};
 
+/// Most names a certificate carries. Each is compared with all before it, so their number must have an end.
+pub const MOST_NAMES: usize = 1000;
+
+/// Refuses more names than a certificate carries.
+///
+/// # Errors
+/// [`CaError::Caller`] with both numbers.
+pub fn check_count(names: usize) -> Result<(), CaError> {
+    if names <= MOST_NAMES {
+        return Ok(());
+    }
+    Err(CaError::Caller(format!("{names} names were asked for; the limit is {MOST_NAMES}")))
+}
+
 /// Names besides the subject, by kind, without duplicates, in the order they were given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AlternativeNames {
@@ -132,6 +146,7 @@ impl AlternativeNames {
     /// # Errors
     /// [`CaError::Caller`] where an address has a wrong length or an other name is not UTF-8.
     pub fn from_general_names(names: &[GeneralName]) -> Result<Self, CaError> {
+        check_count(names.len())?;
         let mut found = Self::default();
         for name in names {
             match name {

@@ -6,7 +6,7 @@ use crate::{
     names::host,
     oid,
     role::Role,
-    san::{AlternativeNames, OtherName},
+    san::{AlternativeNames, OtherName, check_count},
     validity::AskedValidity,
 };
 use der::Decode;
@@ -65,6 +65,7 @@ impl Role {
 }
 
 pub(super) fn gather(role: &Role, asked: &Asked, csr: Option<&Csr>) -> Result<(Gathered, Vec<String>), CaError> {
+    check_count(asked.user_ids.len())?;
     let mut warnings = Vec::new();
     let subject_csr = csr.filter(|_| role.use_csr_common_name);
     let names_csr = csr.filter(|_| role.use_csr_sans);
@@ -130,6 +131,7 @@ fn add_common_name(names: &mut AlternativeNames, common_name: &str, first: bool)
 }
 
 fn names_of_fields(asked: &Asked) -> Result<AlternativeNames, CaError> {
+    check_count([&asked.alt_names, &asked.ip_sans, &asked.uri_sans, &asked.other_sans].map(Vec::len).iter().sum())?;
     let mut names = AlternativeNames::default();
     for name in &asked.alt_names {
         if name.contains('@') {

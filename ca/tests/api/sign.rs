@@ -35,6 +35,29 @@ async fn names_of_the_csr_pass_the_same_rules() {
 }
 
 #[tokio::test]
+async fn a_name_cannot_pass_for_one_kind_and_be_certified_as_another() {
+    let (mount, openssl) = (mount().await, Openssl::new());
+    for (names, text) in [
+        ("DNS:x@a.example.com", "subject alternate name x@a.example.com not allowed by this role"),
+        ("email:a.example.com", "email address a.example.com not allowed by this role"),
+    ] {
+        let csr = openssl.csr("/CN=a.example.com", &P256, &format!("subjectAltName={names}"));
+        mount.write("sign/r", json!({"csr": csr})).await.refused(text);
+    }
+}
+
+#[tokio::test]
+async fn more_names_than_a_certificate_carries_are_refused_at_once() {
+    let mount = mount().await;
+    mount.role("names", json!({"allow_any_name": true, "allowed_user_ids": "*"})).await;
+    let many: Vec<String> = (0..400_000).map(|number| format!("n{number}.example.com")).collect();
+    for member in ["alt_names", "user_ids"] {
+        let request = json!({"common_name": "a.example.com", member: many});
+        mount.write("issue/names", request).await.refused("400000 names were asked for; the limit is 1000");
+    }
+}
+
+#[tokio::test]
 async fn fields_that_the_csr_shadows_are_warned_about() {
     let (mount, openssl) = (mount().await, Openssl::new());
     let csr = openssl.csr("/CN=a.example.com", &P256, "subjectAltName=DNS:b.example.com,IP:1.2.3.4");
