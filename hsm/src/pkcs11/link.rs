@@ -68,6 +68,15 @@ enum Phase {
     Closed,
 }
 
+impl Phase {
+    /// Nothing follows upon closing: the supervisor ends by it.
+    fn latch(&mut self, reason: String) {
+        if !matches!(self, Self::Closed) {
+            *self = Self::Latched(reason);
+        }
+    }
+}
+
 impl Link {
     /// Loads the module, finds the token and logs in, once.
     pub(super) fn open(config: Pkcs11Config) -> Result<Self, HsmError> {
@@ -284,7 +293,7 @@ impl Link {
     fn latch(&self, failure: &Failure) {
         let reason = latch_reason(failure);
         tracing::error!(reason, token = %self.identity, "the token refused our login; nothing is tried again");
-        self.state.lock().phase = Phase::Latched(reason);
+        self.state.lock().phase.latch(reason);
         self.changed.notify_all();
     }
 
@@ -369,4 +378,19 @@ fn jittered(first: Duration, attempts: u32) -> Duration {
     // Without randomness the pause is merely unjittered.
     let _ = getrandom::fill(&mut byte);
     pause - pause.mul_f64(f64::from(byte[0]) / 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_does_not_reopen_a_closed_link() {
+        let mut phase = Phase::Closed;
+        phase.latch("refused".to_owned());
+        assert!(matches!(phase, Phase::Closed));
+        let mut phase = Phase::Ready;
+        phase.latch("refused".to_owned());
+        assert!(matches!(phase, Phase::Latched(_)));
+    }
 }
