@@ -7,9 +7,10 @@ use crate::{error::CaError, key::KeyRecord};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chancery_engine::SecretString;
 use chancery_hsm::{
-    Hsm, KeyAlgorithm, KeyId, KeyPurpose, KeyReference, KeySpec, SignInput, SignScheme, TokenIdentity,
+    Hsm, HsmError, KeyAlgorithm, KeyId, KeyPurpose, KeyReference, KeySpec, SignInput, SignScheme, TokenIdentity,
     software::SoftwareKey,
 };
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// What an answer says that makes a key outside an HSM.
@@ -74,12 +75,28 @@ impl Custody {
         signed.await??.ok_or_else(|| corrupt(key, "its signatures do not verify under its public key"))
     }
 
-    /// Destroys the key wherever it is; a software key goes with its record.
+    /// Destroys the key wherever it is; a software key goes with its record. One that the token does not know is done:
+    /// a crash may have come between destroying it and recording that.
     pub(crate) async fn destroy(&self, key: &KeyRecord) -> Result<(), CaError> {
-        if key.private_key.is_none() {
-            self.hsm(key)?.destroy(&key.reference).await?;
+        if key.private_key.is_some() {
+            return Ok(());
         }
-        Ok(())
+        match self.hsm(key)?.destroy(&key.reference).await {
+            Err(error @ HsmError::KeyNotFound { .. }) => {
+                tracing::warn!(key = key.id, %error, "a key to be destroyed is not in the token");
+                Ok(())
+            }
+            outcome => Ok(outcome?),
+        }
+    }
+
+    /// Destroys every one of the keys that can be destroyed.
+    pub(crate) async fn destroy_all(&self, keys: impl IntoIterator<Item = &Arc<KeyRecord>>) -> Result<(), CaError> {
+        let mut failure = None;
+        for key in keys {
+            failure = failure.or(self.destroy(key).await.err());
+        }
+        failure.map_or(Ok(()), Err)
     }
 
     fn hsm(&self, key: &KeyRecord) -> Result<&Hsm, CaError> {
@@ -117,6 +134,19 @@ mod tests {
         key.reference.public_key = other.reference.public_key;
         let input = SignInput::Message(b"tbs".to_vec());
         assert!(custody.sign(&key, SignScheme::Ecdsa(HashAlgorithm::Sha256), input).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn destroying_goes_on_behind_a_key_that_is_gone_already() {
+        let hsm = Hsm::software();
+        let custody = Custody::new(Some(hsm.clone()));
+        let mut keys = Vec::new();
+        for id in ["a", "b"] {
+            keys.push(Arc::new(custody.generate(id.to_owned(), String::new(), KeyAlgorithm::EcP256).await.unwrap()));
+        }
+        hsm.destroy(&keys[0].reference).await.unwrap();
+        custody.destroy_all(&keys).await.unwrap();
+        assert!(hsm.list().await.unwrap().is_empty());
     }
 
     #[tokio::test]

@@ -202,9 +202,7 @@ impl Service for CertificateAuthority {
 
     async fn remove(self: Arc<Self>) -> Result<(), Fault> {
         let authority = storage::read_authority(&self.view).await?;
-        for key in authority.keys.values() {
-            self.custody.destroy(key).await?;
-        }
+        self.custody.destroy_all(authority.keys.values()).await?;
         let mut changes = Changes::default();
         changes.certificate(CertificateChange::DeleteMount { mount: self.mount().to_owned() });
         self.store.commit(changes).await.map_err(CaError::from)?;

@@ -232,8 +232,6 @@ pub(crate) async fn delete(engine: Arc<CertificateAuthority>, _call: Call) -> Re
             Ok(keys)
         })
         .await?;
-    for key in keys {
-        engine.custody.destroy(&key).await?;
-    }
+    engine.custody.destroy_all(&keys).await?;
     Ok(Response::empty().warn("DELETE /root deletes all keys and issuers; prefer the new DELETE /key/:key_ref and DELETE /issuer/:issuer_ref for finer granularity, unless removal of all keys and issuers is desired."))
 }
