@@ -21,6 +21,8 @@ use std::{
 pub struct Authority {
     /// By id.
     pub issuers: BTreeMap<String, Arc<Issuer>>,
+    /// Deleted issuers, by id: what they issued stays on the CRL of their key and name, whose numbers only rise.
+    pub retired: BTreeMap<String, Arc<Issuer>>,
     /// By id.
     pub keys: BTreeMap<String, Arc<KeyRecord>>,
     /// `config/issuers`
@@ -110,10 +112,11 @@ impl Authority {
         chain
     }
 
-    /// Issuers whose certificates belong on the CRL of `issuer`: the same key under the same name.
+    /// Issuers whose certificates belong on the CRL of `issuer`: the same key under the same name, deleted ones last.
     #[must_use]
     pub fn equivalents(&self, issuer: &Issuer) -> Vec<Arc<Issuer>> {
-        self.issuers.values().filter(|other| other.is_equivalent(issuer)).cloned().collect()
+        let all = self.issuers.values().chain(self.retired.values());
+        all.filter(|other| other.is_equivalent(issuer)).cloned().collect()
     }
 }
 
@@ -156,7 +159,9 @@ impl Draft {
 
     /// Removes an issuer; returns whether it was the default.
     pub fn remove_issuer(&mut self, id: &str) -> bool {
-        self.authority.issuers.remove(id);
+        if let Some(issuer) = self.authority.issuers.remove(id) {
+            self.authority.retired.insert(id.to_owned(), issuer);
+        }
         self.issuers.insert(id.to_owned());
         let was_default = self.authority.issuer_settings.default == id;
         if was_default {
@@ -221,9 +226,10 @@ impl Draft {
         }
         for id in &self.issuers {
             let key = storage::issuer(id);
-            match self.authority.issuers.get(id) {
-                Some(issuer) => changes.put(view, &key, &issuer.record)?,
-                None => changes.delete(view, &key).delete(view, &storage::crl(id)),
+            match (self.authority.issuers.get(id), self.authority.retired.get(id)) {
+                (Some(issuer), _) => changes.put(view, &key, &issuer.record)?,
+                (None, Some(issuer)) => changes.delete(view, &key).put(view, &storage::retired(id), &issuer.record)?,
+                (None, None) => changes.delete(view, &key),
             };
         }
         for id in &self.keys {

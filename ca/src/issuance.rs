@@ -206,10 +206,9 @@ impl CertificateAuthority {
 
     /// Records a certificate that was issued without being stored, so that it can be revoked.
     pub(crate) fn adopt(&self, facts: &CertificateFacts, issuer: &str, changes: &mut Changes) {
-        let (mount, serial) = (self.mount().to_owned(), facts.serial.as_bytes().to_vec());
         changes.certificate(CertificateChange::Intent(CertificateIntent {
-            mount: mount.clone(),
-            serial: serial.clone(),
+            mount: self.mount().to_owned(),
+            serial: facts.serial.as_bytes().to_vec(),
             issuer: issuer.to_owned(),
             role: String::new(),
             requester: String::new(),
@@ -222,6 +221,15 @@ impl CertificateAuthority {
             not_after: facts.not_after,
             created_at: self.now(),
         }));
-        changes.certificate(CertificateChange::Issued { mount, serial, der: facts.der.clone() });
+        self.record_issued(facts, changes);
+    }
+
+    /// Records that the certificate of an intent exists.
+    pub(crate) fn record_issued(&self, facts: &CertificateFacts, changes: &mut Changes) {
+        changes.certificate(CertificateChange::Issued {
+            mount: self.mount().to_owned(),
+            serial: facts.serial.as_bytes().to_vec(),
+            der: facts.der.clone(),
+        });
     }
 }

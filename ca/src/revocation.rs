@@ -59,11 +59,15 @@ impl CertificateAuthority {
         let issuer = authority.issuers.values().find(|issuer| facts.is_signed_by(&issuer.facts)).ok_or_else(|| {
             CaError::caller("unable to verify signature on presented cert from any present issuer in this mount; certificates from previous CAs will need to have their issuing CA and key re-imported if revocation is necessary")
         })?;
-        if self.recorded(&facts.serial).await?.is_none() {
-            let mut changes = Changes::default();
-            self.adopt(&facts, &issuer.record.id, &mut changes);
-            self.store.commit(changes).await?;
+        let known = self.store.certificates().by_serial(self.mount(), facts.serial.as_bytes()).await?;
+        let mut changes = Changes::default();
+        match known.map(|row| row.state) {
+            None => self.adopt(&facts, &issuer.record.id, &mut changes),
+            // It was signed, but recording that failed; somebody holds it all the same.
+            Some(CertificateState::Intent) => self.record_issued(&facts, &mut changes),
+            Some(_) => {}
         }
+        self.store.commit(changes).await?;
         self.revoke(&facts.serial.to_string()).await
     }
 
@@ -139,11 +143,15 @@ impl CertificateAuthority {
         issuer: &str,
         count: Option<u64>,
     ) -> Result<bool, CaError> {
-        let Some(issuer) = authority.issuers.get(issuer) else { return Ok(false) };
+        let issuer = authority.issuers.get(issuer).or_else(|| authority.retired.get(issuer));
+        let Some(issuer) = issuer else { return Ok(false) };
         let equivalents = authority.equivalents(issuer);
-        let signer = equivalents
-            .iter()
-            .find(|issuer| issuer.record.usage.has(Usage::CrlSigning) && !issuer.record.key_id.is_empty());
+        let can_sign = |issuer: &&Arc<Issuer>| {
+            let record = &issuer.record;
+            let is_here = authority.issuers.contains_key(&record.id) && !record.key_id.is_empty();
+            is_here && record.usage.has(Usage::CrlSigning)
+        };
+        let signer = equivalents.iter().find(can_sign);
         let Some(signer) = signer else { return Ok(false) };
         let mut built = self.crl_turn.lock().await;
         let holds = built.get(&signer.record.id).copied().unwrap_or(0);
@@ -235,35 +243,47 @@ impl CertificateAuthority {
         Ok(newest)
     }
 
-    /// Rebuilds every CRL. Returns warnings about those that could not be.
+    /// Rebuilds every CRL. Returns warnings about those that could not be. One that fails does not keep the others back.
     pub(crate) async fn publish_all(&self) -> Result<Vec<String>, CaError> {
         let authority = self.authority().await?;
-        let mut warnings = Vec::new();
+        let (mut warnings, mut failure) = (Vec::new(), None);
         for id in authority.issuers.keys() {
-            if !self.publish(&authority, id, None).await? {
+            let outcome = self.publish(&authority, id, None).await;
+            if matches!(outcome, Ok(false)) {
                 warnings.push(format!(
                     "Warning during CRL rebuild: no issuer with the key of issuer {id} may sign CRLs; its CRL was not rebuilt"
                 ));
             }
+            failure = failure.or(outcome.err());
         }
-        Ok(warnings)
+        failure.map_or(Ok(warnings), Err)
     }
 
-    /// Rebuilds the CRLs that are stale, missing or near their end.
+    /// Rebuilds the CRLs that are stale, missing or near their end. One that fails does not keep the others back.
     pub(crate) async fn renew_due_crls(&self, now: Timestamp) -> Result<(), CaError> {
         let authority = self.authority().await?;
-        let grace = SignedDuration::from_secs(authority.crl_settings.grace());
+        let mut failure = None;
         for (id, issuer) in &authority.issuers {
-            let is_stale =
-                !authority.crl_settings.auto_rebuild && self.view.read(&storage::stale_crl(id)).await?.is_some();
-            let is_due = match self.crl_of(&authority, issuer).await? {
-                Some(record) => record.next_update.duration_since(now) <= grace,
-                None => true,
-            };
-            if is_stale || is_due {
-                self.publish(&authority, id, None).await?;
+            if self.is_due(&authority, issuer, now).await?
+                && let Err(error) = self.publish(&authority, id, None).await
+            {
+                tracing::warn!(%error, issuer = id, "the CRL of an issuer could not be renewed");
+                failure = failure.or(Some(error));
             }
         }
-        Ok(())
+        failure.map_or(Ok(()), Err)
+    }
+
+    async fn is_due(&self, authority: &Authority, issuer: &Issuer, now: Timestamp) -> Result<bool, CaError> {
+        if !authority.crl_settings.auto_rebuild {
+            for issuer in authority.equivalents(issuer) {
+                if self.view.read(&storage::stale_crl(&issuer.record.id)).await?.is_some() {
+                    return Ok(true);
+                }
+            }
+        }
+        let grace = SignedDuration::from_secs(authority.crl_settings.grace());
+        let record = self.crl_of(authority, issuer).await?;
+        Ok(record.is_none_or(|record| record.next_update.duration_since(now) <= grace))
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `guard` | moves with every change of issuers, keys or settings |
 //! | `issuer/<id>`, `key/<id>` | [`IssuerRecord`], [`KeyRecord`] |
+//! | `retired/<id>` | the [`IssuerRecord`] of a deleted issuer; its `crl/<id>` stays too |
 //! | `config/issuers`, `config/keys`, `config/urls`, `config/crl` | [`crate::settings`] |
 //! | `role/<name>` | [`Role`](crate::role::Role) |
 //! | `crl/<issuer id>` | [`CrlRecord`](crate::crl::CrlRecord) |
@@ -28,10 +29,16 @@ pub(crate) const CONFIG_URLS: &str = "config/urls";
 pub(crate) const CONFIG_CRL: &str = "config/crl";
 pub(crate) const ROLES: &str = "role/";
 const ISSUERS: &str = "issuer/";
+const RETIRED: &str = "retired/";
 const KEYS: &str = "key/";
 
 pub(crate) fn issuer(id: &str) -> String {
     format!("{ISSUERS}{id}")
+}
+
+/// A deleted issuer.
+pub(crate) fn retired(id: &str) -> String {
+    format!("{RETIRED}{id}")
 }
 
 pub(crate) fn key(id: &str) -> String {
@@ -65,6 +72,11 @@ pub(crate) async fn read_authority(view: &View) -> Result<Authority, CaError> {
     for id in view.list(ISSUERS, Page::default()).await? {
         if let Some(record) = read::<IssuerRecord>(view, &issuer(&id)).await? {
             authority.issuers.insert(id, Arc::new(Issuer::read(record)?));
+        }
+    }
+    for id in view.list(RETIRED, Page::default()).await? {
+        if let Some(record) = read::<IssuerRecord>(view, &retired(&id)).await? {
+            authority.retired.insert(id, Arc::new(Issuer::read(record)?));
         }
     }
     for id in view.list(KEYS, Page::default()).await? {

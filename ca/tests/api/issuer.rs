@@ -113,3 +113,31 @@ async fn a_root_made_again_from_its_key_shares_the_crl_and_numbers_only_rise() {
         last = number;
     }
 }
+
+#[tokio::test]
+async fn deleting_an_issuer_loses_no_revocation_and_no_crl_number() {
+    let openssl = Openssl::new();
+    let mount = Mount::with_role(json!({"allow_any_name": true})).await;
+    let issue = async || mount.write("issue/r", json!({"common_name": "a.b"})).await.text("serial_number");
+    let (early, late) = (issue().await, issue().await);
+    mount.write("revoke", json!({"serial_number": early})).await.ok();
+    for _ in 0..3 {
+        mount.read("crl/rotate").await.ok();
+    }
+    let certificate = String::from_utf8(mount.read("ca/pem").await.raw).unwrap();
+    let crl = async || {
+        openssl.file("crl.pem", &String::from_utf8(mount.read("crl/pem").await.raw).unwrap());
+        let text = openssl.must(&["crl", "-in", "crl.pem", "-noout", "-text", "-crlnumber"]);
+        let number = text.lines().find_map(|line| line.strip_prefix("crlNumber=0x")).unwrap().to_owned();
+        (u64::from_str_radix(&number, 16).unwrap(), text)
+    };
+    let (before, _) = crl().await;
+    mount.delete("issuer/root").await;
+    mount.write("issuers/import/cert", json!({"pem_bundle": certificate})).await.ok();
+    mount.write("revoke", json!({"serial_number": late})).await.ok();
+    let (after, text) = crl().await;
+    assert!(after > before, "{before} {after}");
+    for serial in [early, late] {
+        assert!(text.contains(&serial.replace(':', "").to_uppercase()), "{text}");
+    }
+}

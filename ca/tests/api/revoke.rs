@@ -2,7 +2,8 @@ use crate::{
     harness::{Mount, NOW},
     openssl::Openssl,
 };
-use chancery_engine::Engine;
+use chancery_engine::{Engine, Fault};
+use chancery_store::{CertificateChange, CertificateIntent, Changes};
 use jiff::Timestamp;
 use serde_json::json;
 use std::sync::Arc;
@@ -13,6 +14,20 @@ async fn crl(mount: &Mount, openssl: &Openssl) -> String {
     let text = openssl.must(&["crl", "-in", "crl.pem", "-noout", "-text", "-CAfile", "ca.pem"]);
     assert!(text.contains("verify OK"), "{text}");
     text
+}
+
+async fn tick(mount: &Mount, seconds: i64) -> Result<(), Fault> {
+    let engine = chancery_engine::Hosted::new(Arc::clone(&mount.authority));
+    let point = Arc::new(chancery_engine::MountPoint {
+        path: "pki/".into(),
+        kind: "pki".into(),
+        accessor: String::new(),
+        uuid: "1".into(),
+        default_lease_ttl: 0,
+        max_lease_ttl: 0,
+        options: Default::default(),
+    });
+    engine.tick(point, Timestamp::from_second(seconds).unwrap()).await
 }
 
 fn number(text: &str) -> u64 {
@@ -94,24 +109,10 @@ async fn numbers_rise_and_time_does_not_run_backwards() {
 async fn crls_are_renewed_before_they_end() {
     let (mount, openssl) = (Mount::with_root().await, Openssl::new());
     let first = number(&crl(&mount, &openssl).await);
-    let tick = |seconds: i64| {
-        let authority = Arc::clone(&mount.authority);
-        let engine = chancery_engine::Hosted::new(authority);
-        let point = Arc::new(chancery_engine::MountPoint {
-            path: "pki/".into(),
-            kind: "pki".into(),
-            accessor: String::new(),
-            uuid: "1".into(),
-            default_lease_ttl: 0,
-            max_lease_ttl: 0,
-            options: Default::default(),
-        });
-        async move { engine.tick(point, Timestamp::from_second(seconds).unwrap()).await.unwrap() }
-    };
-    tick(NOW + 3600).await;
+    tick(&mount, NOW + 3600).await.unwrap();
     assert_eq!(number(&crl(&mount, &openssl).await), first);
     mount.clock.advance(61 * 3600);
-    tick(NOW + 61 * 3600).await;
+    tick(&mount, NOW + 61 * 3600).await.unwrap();
     let text = crl(&mount, &openssl).await;
     assert_eq!(number(&text), first + 1);
     assert!(text.contains("Next Update: Nov 26 13:00:00 2026 GMT"), "{text}");
@@ -147,4 +148,56 @@ async fn revocations_at_once_all_reach_the_crl() {
     for serial in serials {
         assert!(text.contains(&serial.replace(':', "").to_uppercase()), "{serial}");
     }
+}
+
+#[tokio::test]
+async fn one_issuer_without_its_key_does_not_keep_the_crls_of_others_from_renewal() {
+    let (mount, openssl) = (Mount::with_root().await, Openssl::new());
+    for name in ["b", "c", "d", "e"] {
+        let request = json!({"common_name": name, "key_type": "ec", "ttl": "87600h", "issuer_name": name});
+        mount.write("root/generate/internal", request).await.ok();
+    }
+    let id = mount.list("issuers").await.ok()["keys"][0].as_str().unwrap().to_owned();
+    let key = mount.read(&format!("issuer/{id}")).await.text("key_id");
+    let label = format!("pki/{key}");
+    let keys = mount.hsm.list().await.unwrap();
+    mount.hsm.destroy(&keys.iter().find(|key| key.label == label).unwrap().reference).await.unwrap();
+    mount.clock.advance(61 * 3600);
+    assert!(tick(&mount, NOW + 61 * 3600).await.is_err());
+    let mut renewed = 0;
+    for id in mount.list("issuers").await.ok()["keys"].as_array().unwrap() {
+        let path = format!("issuer/{}/crl/pem", id.as_str().unwrap());
+        openssl.file("crl.pem", &String::from_utf8(mount.read(&path).await.raw).unwrap());
+        let text = openssl.must(&["crl", "-in", "crl.pem", "-noout", "-text"]);
+        renewed += usize::from(text.contains("Next Update: Nov 26 13:00:00 2026 GMT"));
+    }
+    assert_eq!(renewed, 4);
+}
+
+#[tokio::test]
+async fn a_certificate_whose_record_stayed_an_intent_is_revoked_when_presented() {
+    let mount = Mount::with_role(json!({"allow_any_name": true, "no_store": true})).await;
+    let issued = mount.write("issue/r", json!({"common_name": "a.b"})).await.ok();
+    let serial = issued["serial_number"].as_str().unwrap();
+    let mut changes = Changes::default();
+    changes.certificate(CertificateChange::Intent(CertificateIntent {
+        mount: "mount/1/".to_owned(),
+        serial: serial.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect(),
+        issuer: mount.read("issuer/root").await.text("issuer_id"),
+        role: "r".to_owned(),
+        requester: String::new(),
+        common_name: "a.b".to_owned(),
+        names: Vec::new(),
+        key_type: "ec-p256".to_owned(),
+        not_before: Timestamp::from_second(NOW).unwrap(),
+        not_after: Timestamp::from_second(NOW + 3600).unwrap(),
+        created_at: Timestamp::from_second(NOW).unwrap(),
+    }));
+    mount.store.commit(changes).await.unwrap();
+    mount
+        .write("revoke", json!({"serial_number": serial}))
+        .await
+        .refused(&format!("certificate with serial {serial} not found."));
+    mount.write("revoke", json!({"certificate": issued["certificate"]})).await.ok();
+    assert_eq!(mount.list("certs/revoked").await.ok()["keys"], json!([serial]));
 }
