@@ -1,6 +1,6 @@
 //! Revocation: a token dies with everything made with it.
 
-use super::Tokens;
+use super::{Tokens, record::SPENT};
 use crate::error::{AuthError, stored};
 use chancery_engine::{Fault, SecretString};
 use chancery_store::{Changes, Page};
@@ -8,6 +8,15 @@ use jiff::Timestamp;
 
 /// Tokens deleted in one change.
 const CHUNK: usize = 256;
+
+/// What becomes of the children of a deleted token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Children {
+    /// They end too, in the same change: nothing else would lead to them if the process died now.
+    Due,
+    /// They live on.
+    Spared,
+}
 
 impl Tokens {
     /// Revokes the token and its tree. An unknown token counts as revoked.
@@ -28,7 +37,7 @@ impl Tokens {
         let mut level = vec![key.to_owned()];
         while !level.is_empty() {
             for chunk in level.chunks(CHUNK) {
-                self.delete_tokens(chunk).await?;
+                self.delete_tokens(chunk, Children::Due).await?;
             }
             let mut below = Vec::new();
             for parent in &level {
@@ -45,7 +54,7 @@ impl Tokens {
     /// The store's.
     pub async fn revoke_orphan(&self, key: &str) -> Result<(), Fault> {
         let inner = &self.0;
-        self.delete_tokens(&[key.to_owned()]).await?;
+        self.delete_tokens(&[key.to_owned()], Children::Spared).await?;
         let children = stored(inner.places.children.list(key, Page::default()).await)?;
         for child in &children {
             let orphaned = inner.store.transact("orphan a token", || async {
@@ -97,9 +106,10 @@ impl Tokens {
 
     /// Deletes tokens with their indexes and cubbyholes and marks their leases as due, all in one change; then revokes
     /// the leases. What of those fails stays due and is tried again by the sweeper.
-    async fn delete_tokens(&self, keys: &[String]) -> Result<(), Fault> {
+    async fn delete_tokens(&self, keys: &[String], children: Children) -> Result<(), Fault> {
         let inner = &self.0;
         let mut changes = Changes::default();
+        let mut dead = keys.to_vec();
         for key in keys {
             if let Some(found) = self.load(key).await? {
                 changes.delete(&inner.places.accessors, &found.record.accessor);
@@ -111,12 +121,70 @@ impl Tokens {
             changes.delete(&inner.places.tokens, key);
             changes.delete_view(&inner.places.cubbyholes.view(key));
             stored(inner.leases.expire_of_token(&mut changes, key).await)?;
+            if children == Children::Due {
+                dead.extend(self.end_children(&mut changes, key).await?);
+            }
         }
         stored(inner.store.commit(changes).await)?;
-        inner.cache.remove(keys);
+        inner.cache.remove(&dead);
         for key in keys {
             inner.leases.revoke_of_token(key).await;
         }
         Ok(())
+    }
+
+    /// Adds to `changes` that nobody can use the token's children, and that the sweeper finds them. Answers their keys.
+    async fn end_children(&self, changes: &mut Changes, parent: &str) -> Result<Vec<String>, Fault> {
+        let now = self.0.clock.now();
+        let children = stored(self.0.places.children.list(parent, Page::default()).await)?;
+        for child in &children {
+            if let Some(mut found) = self.load(child).await? {
+                found.record.uses_left = SPENT;
+                found.record.expires = Some(now);
+                stored(changes.put_expiring(&self.0.places.tokens, child, &found.record, now).map(drop))?;
+            }
+        }
+        Ok(children)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{policies::Policies, tokens::NewToken};
+    use chancery_engine::{Clock, clock::ManualClock};
+    use chancery_store::{Initialize, SealChoice, Store};
+    use std::sync::Arc;
+
+    async fn child_of(tokens: &Tokens, parent: Option<&SecretString>) -> SecretString {
+        let parent = match parent {
+            Some(token) => Some(tokens.key_of(token).await.unwrap()),
+            None => None,
+        };
+        let policies = vec!["p".to_owned()];
+        let new = NewToken { parent, policies, mount_ttls: (3600, 3600), ..NewToken::default() };
+        tokens.create(new).await.unwrap().0.client_token
+    }
+
+    #[tokio::test]
+    async fn a_tree_dies_also_when_the_revocation_stops_after_the_parent() {
+        let store = Store::memory().await.unwrap();
+        let seal = SealChoice::Shamir { shares: 1, threshold: 1 };
+        store.barrier().initialize(Initialize { seal }).await.unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1_700_000_000));
+        let tokens = Tokens::new(store.clone(), Arc::clone(&clock), Policies::new(store, clock));
+        let parent = child_of(&tokens, None).await;
+        let child = child_of(&tokens, Some(&parent)).await;
+        let grandchild = child_of(&tokens, Some(&child)).await;
+        for token in [&parent, &child, &grandchild] {
+            tokens.authenticate(token, None).await.unwrap();
+        }
+        // What `revoke_key` does first; here the process "dies".
+        let key = tokens.key_of(&parent).await.unwrap();
+        tokens.delete_tokens(&[key], Children::Due).await.unwrap();
+        assert!(tokens.authenticate(&child, None).await.is_err());
+        while tokens.sweep(tokens.now(), 10).await.unwrap() > 0 {}
+        assert!(tokens.authenticate(&grandchild, None).await.is_err());
+        assert!(tokens.accessors().await.unwrap().is_empty());
     }
 }
