@@ -191,8 +191,12 @@ impl Policies {
 
     /// Forgets everything cached: sealed, or another node wrote.
     pub fn invalidate(&self) {
-        self.0.generation.fetch_add(1, Ordering::AcqRel);
-        self.0.parsed.write().clear();
+        {
+            // Under one lock: whoever sees the new generation must not find a document of the old one.
+            let mut parsed = self.0.parsed.write();
+            self.0.generation.fetch_add(1, Ordering::AcqRel);
+            parsed.clear();
+        }
         self.0.compiled.write().clear();
     }
 
