@@ -179,6 +179,10 @@ async fn log_in(engine: Arc<Userpass>, call: Call) -> Result<Response, Fault> {
     let user = engine.users.read(&name).await?;
     let hash = user.as_ref().map(|user| user.password_hash.clone());
     let is_right = engine.hasher.verify(request.password, hash).await?;
+    // Asked again: of many guesses at once no more than the threshold may learn anything.
+    if engine.lockout.is_locked(&name).await? {
+        return Err(Fault::Denied);
+    }
     let Some(user) = user.filter(|_| is_right) else {
         engine.lockout.note_failure(&name).await?;
         return Err(Fault::caller("invalid username or password"));

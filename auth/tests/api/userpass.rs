@@ -151,3 +151,14 @@ async fn cve_2026_46405_failing_logins_leave_no_token() {
     }
     assert_eq!(rig.tokens.accessors().await.unwrap(), before);
 }
+
+#[tokio::test]
+async fn cve_2025_6004_guesses_sent_at_once_do_not_outrun_the_lock() {
+    let rig = rig_with_bob().await;
+    // The right guess is the last in the queue for a processor, long after the threshold was reached.
+    let wrong = std::thread::available_parallelism().map_or(2, usize::from) * 2 + 8;
+    let passwords = std::iter::repeat_n("bad", wrong).chain(["pw"]);
+    let mut answers = futures_util::future::join_all(passwords.map(|password| log_in(&rig, "bob", password))).await;
+    assert!(matches!(answers.pop().unwrap(), Err(Fault::Denied)));
+    assert!(answers.iter().all(Result::is_err));
+}
