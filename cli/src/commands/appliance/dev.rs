@@ -56,6 +56,7 @@ pub(crate) fn run(flags: &DevFlags, output: &Output) -> Result<ExitCode> {
     };
     let began = Instant::now();
     super::log(flags.log_level.as_deref(), Some("warn"))?;
+    chancery_server::hide_panic_texts();
     for remark in hardening::harden() {
         tracing::warn!("{remark}");
     }
