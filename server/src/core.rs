@@ -229,9 +229,10 @@ impl Core {
     async fn close(&self) {
         self.open.store(false, Ordering::Release);
         self.audit.forget().await;
+        // First the barrier: a request still on its way must not read again what is forgotten next.
+        self.store.barrier().seal().await;
         self.mounts.forget();
         self.tokens.forget();
-        self.store.barrier().seal().await;
     }
 
     async fn load(&self) -> Result<(), Fault> {
