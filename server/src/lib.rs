@@ -21,6 +21,7 @@ mod fault;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod hardening;
+mod help;
 pub mod http;
 mod ids;
 mod jobs;

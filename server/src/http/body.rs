@@ -50,9 +50,10 @@ pub(crate) fn parse(bytes: Vec<u8>, content_type: &str, limits: &Limits) -> Resu
     Ok(Body::from_json(bytes))
 }
 
-/// The query string of a GET, LIST, SCAN or DELETE. `list`, `scan` and `help` are the door's own.
+/// The query string of a GET, LIST, SCAN or DELETE. `list` and `scan` are the door's own; so is `help`, which stays for
+/// the audit log.
 pub(crate) fn from_query(query: &str) -> Result<Body, Fault> {
-    from_pairs(form_pairs(query).filter(|(key, _)| !matches!(key.as_str(), "list" | "scan" | "help")))
+    from_pairs(form_pairs(query).filter(|(key, _)| !matches!(key.as_str(), "list" | "scan")))
 }
 
 /// Value of one query parameter.

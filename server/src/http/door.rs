@@ -9,7 +9,7 @@ use super::{
 use crate::{
     audit::{Audited, Exemption},
     core::Core,
-    metrics, pipeline,
+    help, metrics, pipeline,
     reply::Reply,
 };
 use chancery_engine::{Fault, Limits, RequestPath};
@@ -60,6 +60,7 @@ impl Door {
 
     async fn api(&self, client: SocketAddr, request: Request<Incoming>) -> HttpResponse {
         let (parts, incoming) = request.into_parts();
+        let asks_help = request::asks_help(&parts);
         let (request, held) = match request::read(parts, incoming, client, self).await {
             Ok(read) => read,
             Err(refusal) => return *refusal,
@@ -67,7 +68,8 @@ impl Door {
         let id = request.id.clone();
         let core = Arc::clone(&self.core);
         let task = tokio::spawn(async move {
-            let audited = pipeline::handle(&core, request).await;
+            let audited =
+                if asks_help { help::handle(&core, request).await } else { pipeline::handle(&core, request).await };
             drop(held);
             audited
         });

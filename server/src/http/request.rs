@@ -65,6 +65,12 @@ pub(crate) async fn read(
     Ok((Request { id, verb, path, body, token, wrap_ttl, client: Some(client), headers }, held))
 }
 
+/// Whether the request is `GET …?help=1`.
+pub(crate) fn asks_help(parts: &Parts) -> bool {
+    let query = parts.uri.query().unwrap_or_default();
+    parts.method == Method::GET && body::query_value(query, "help").is_some_and(|value| !value.is_empty())
+}
+
 /// POST is PUT; GET with `list=true` is LIST. Answers 405 in the two spellings of the real server.
 fn verb(method: &Method, query: &str, path: &str) -> Result<Verb, Box<HttpResponse>> {
     let flag = |name: &str| match body::query_value(query, name).as_deref() {
