@@ -222,12 +222,17 @@ async fn act(core: &Core, request: Request, decision: Decision) -> Acted {
         Some(grant) if !grant.renewable && grant.internal.is_empty() => {
             Some(Lease { id: String::new(), duration: grant.ttl, renewable: false })
         }
-        Some(grant) => Some(register_lease(core, grant, &mounted.point, path.as_str(), identity.as_deref()).await?),
+        Some(grant) => match register_lease(core, &grant, &mounted.point, path.as_str(), identity.as_deref()).await {
+            Ok(lease) => Some(lease),
+            Err(fault) => return Err(take_back(&mounted, &grant, identity.as_deref(), fault).await),
+        },
         None => None,
     };
-    // What `sys/` answers outside the envelope is no secret; it is handed out as it is.
+    // What `sys/` answers outside the envelope is no secret; it is handed out as it is. So is what anybody may read:
+    // strangers must not fill the store with wrapping tokens (CVE-2024-8185).
     let is_bare = response.raw.is_some() && mounted.entry.path == "sys/";
-    if let Some(ttl) = wrap_ttl.filter(|_| is_wrappable(&response) && !is_bare) {
+    let is_strangers = identity.is_none() && response.auth.is_none();
+    if let Some(ttl) = wrap_ttl.filter(|_| is_wrappable(&response) && !is_bare && !is_strangers) {
         let reply = Reply { lease, ..Reply::new(id, Ok(Response::empty())) };
         return Ok((wrap(core, ttl, path.as_str(), &reply, &response).await?, None));
     }
@@ -245,7 +250,7 @@ fn visible_headers(mounted: &Mounted, headers: Vec<(String, String)>) -> Vec<(St
 
 async fn register_lease(
     core: &Core,
-    grant: LeaseGrant,
+    grant: &LeaseGrant,
     mount: &MountPoint,
     path: &str,
     identity: Option<&Identity>,
@@ -255,8 +260,22 @@ async fn register_lease(
         return Ok(Lease { id: String::new(), duration: grant.ttl, renewable: false });
     }
     let caller = identity.ok_or(Fault::Denied)?;
-    let registered = core.leases.register(&grant, mount, path, caller).await?;
+    let registered = core.leases.register(grant, mount, path, caller).await?;
     Ok(Lease { id: registered.lease_id, duration: registered.lease_duration, renewable: registered.renewable })
+}
+
+/// Undoes a secret whose lease could not be written, since nobody would ever end it. Answers what to tell the caller.
+async fn take_back(mounted: &Mounted, grant: &LeaseGrant, identity: Option<&Identity>, fault: Fault) -> Fault {
+    if let Err(failure) = mounted.engine.revoke_lease(&grant.internal).await {
+        tracing::error!(mount = mounted.entry.path, fault = %failure, "a secret without a lease was not revoked");
+        return fault;
+    }
+    if identity.is_some_and(|identity| identity.remaining_uses < 0) {
+        return Fault::caller(
+            "Secret cannot be returned; token had one use left, so leased credentials were immediately revoked.",
+        );
+    }
+    fault
 }
 
 /// A failure, an empty answer and what is wrapped already are handed out as they are.

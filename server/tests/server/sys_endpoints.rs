@@ -141,6 +141,8 @@ async fn what_is_wrapped_comes_out_once() {
     assert_eq!(opened.json()["data"], json!({"x": "1"}), "{}", opened.text);
     let text = running.refusal("sys/wrapping/unwrap", json!({"token": token})).await;
     assert_eq!(text, "wrapping token is not valid or does not exist");
+    let again = running.with_token(token, "POST", "/v1/sys/wrapping/unwrap", "{}").await;
+    assert_eq!((again.status, again.text.contains(&text)), (400, true), "{}", again.text);
     assert_eq!(
         running.refusal("sys/wrapping/wrap", json!({"a": 1})).await,
         "endpoint requires response wrapping to be used"
@@ -198,4 +200,74 @@ async fn the_status_pages_of_a_token_holder_answer() {
     let leases = running.root("PUT", "/v1/sys/leases/lookup", r#"{"lease_id": "absent"}"#).await;
     assert_eq!(leases.json()["errors"], json!(["invalid lease"]));
     assert_eq!(running.root("LIST", "/v1/sys/leases/lookup/absent", "").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_missing_wrapping_token_is_403_and_a_wrong_one_400() {
+    let running = start().await;
+    for endpoint in ["lookup", "unwrap", "rewrap"] {
+        let path = format!("/v1/sys/wrapping/{endpoint}");
+        let missing = running.stranger("POST", &path, "{}").await;
+        assert_eq!(missing.status, 403, "{endpoint}");
+        assert_eq!(missing.json()["errors"][0], "error validating wrapping token: token is empty", "{endpoint}");
+        for (token, body) in [("hvs.absent", "{}"), (running.root.as_str(), "{}"), (running.root.as_str(), "")] {
+            let wrong = running.with_token(token, "POST", &path, body).await;
+            assert_eq!(wrong.status, 400, "{endpoint}");
+            assert_eq!(wrong.json()["errors"][0], "wrapping token is not valid or does not exist", "{endpoint}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn cve_2024_8185_strangers_cannot_fill_the_store_with_wrapping_tokens() {
+    let running = start().await;
+    let before = running.core().tokens.accessors().await.unwrap();
+    let token = json!({"encoded_token": "AAAA", "otp": "abc"}).to_string();
+    for (method, path, body) in [("GET", "sys/internal/ui/mounts", String::new()), ("POST", "sys/decode-token", token)]
+    {
+        let request = running.request(method, &format!("/v1/{path}")).header("X-Vault-Wrap-TTL", "876000h");
+        let answer = request.body(body).send().await.unwrap().text().await.unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert!(answer["wrap_info"].is_null() && answer["data"].is_object(), "{path}: {answer}");
+    }
+    assert_eq!(running.core().tokens.accessors().await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_secret_without_a_lease_is_revoked_at_once() {
+    let running = start().await;
+    assert_eq!(running.write("sys/mounts/pki", json!({"type": "pki"})).await, 204);
+    let root = json!({"common_name": "root", "ttl": "24h", "key_type": "ec"});
+    assert_eq!(running.write("pki/root/generate/internal", root).await, 200);
+    let role = json!({"allow_any_name": true, "generate_lease": true, "key_type": "ec", "ttl": "1h"});
+    assert!(running.write("pki/roles/r", role).await < 300);
+    let policy = json!({"policy": "path \"pki/issue/r\" { capabilities = [\"create\", \"update\"] }"});
+    assert_eq!(running.write("sys/policies/acl/issuer", policy).await, 204);
+    let made = running.root("POST", "/v1/auth/token/create", r#"{"policies":["issuer"],"num_uses":1}"#).await.json();
+    let token = made["auth"]["client_token"].as_str().unwrap();
+    let issued = running.with_token(token, "POST", "/v1/pki/issue/r", r#"{"common_name":"leaf.example"}"#).await;
+    assert_eq!(issued.status, 400, "{}", issued.text);
+    assert!(issued.text.contains("immediately revoked"), "{}", issued.text);
+    let revoked = running.root("LIST", "/v1/pki/certs/revoked", "").await.json();
+    assert_eq!(revoked["data"]["keys"].as_array().map(Vec::len), Some(1), "{revoked}");
+}
+
+#[tokio::test]
+async fn path_help_shows_endpoints_to_those_whose_policies_reach_the_mount() {
+    let running = start().await;
+    let policy = json!({"policy": "path \"kv/a\" { capabilities = [\"read\"] }"});
+    assert_eq!(running.write("sys/policies/acl/reader", policy).await, 204);
+    let token = running.token(&["reader"]).await;
+    let help = running.with_token(&token, "GET", "/v1/kv?help=1", "").await;
+    assert_eq!(help.status, 200, "{}", help.text);
+    assert!(help.json()["help"].as_str().unwrap().contains("kv/"), "{}", help.text);
+    let one = running.root("GET", "/v1/sys/seal?help=1", "").await.json();
+    assert_eq!(one["help"], "sys/seal\n    Seals the barrier.\n    write; needs sudo\n");
+    for path in ["absent", "auth/absent/x"] {
+        let refused = running.with_token(&token, "GET", &format!("/v1/{path}?help=1"), "").await;
+        assert_eq!(refused.status, 403, "{path}");
+    }
+    assert_eq!(running.stranger("GET", "/v1/kv?help=1", "").await.status, 403);
+    assert_eq!(running.root("GET", "/v1/sys/nonsense?help=1", "").await.status, 404);
+    assert!(running.core().is_open());
 }
