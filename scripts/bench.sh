@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # `chancery bench` against a development server of the same (release) build, beside the bare handler and, in the same run,
 # the token's raw signing rate. Prints one table per kind of work. With REFERENCE=/path/to/bao the reference server is
-# measured as well: persistent storage, TLS, one file audit device, a root token, GOGC=400.
+# measured as well: raft storage, TLS, one file audit device, a root token, GOGC=400.
 # usage: bench.sh CHANCERY BARE_HANDLER
 set -euo pipefail
 CHANCERY=$(realpath "$1")
@@ -22,9 +22,10 @@ title 'the bare handler (TLS, JSON, base64, AES-256-GCM, two plain audit lines)'
 $SERVER "$BARE" 127.0.0.1:8399 "$WORK/bare.log" &
 STARTED+=($!)
 sleep 1
+openssl s_client -connect 127.0.0.1:8399 < /dev/null 2> /dev/null | openssl x509 > "$WORK/bare.pem"
 for batch in 1 100 1000; do
     # shellcheck disable=SC2086
-    CHANCERY_TOKEN=none $LOAD "$CHANCERY" bench transit --against https://127.0.0.1:8399 --tls-skip-verify --key bench \
+    CHANCERY_TOKEN=none $LOAD "$CHANCERY" bench transit --against https://127.0.0.1:8399 --ca-cert "$WORK/bare.pem" --key bench \
         --seconds "$SECONDS_EACH" --batch $batch
 done
 kill "${STARTED[0]}"
@@ -40,11 +41,16 @@ $SERVER "$CHANCERY" dev --port 0 --no-store -- bash -euc '
     $LOAD "$CHANCERY" bench pki --csr "'"$WORK"'/csr.pem" --seconds $SECONDS_EACH'
 
 if [ -n "${REFERENCE:-}" ]; then
-    title 'OpenBao (file storage, TLS, one file audit device, root token, GOGC=400)'
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
-        -addext subjectAltName=IP:127.0.0.1 -keyout "$WORK/key.pem" -out "$WORK/cert.pem" 2>/dev/null
+    title 'OpenBao (raft storage, TLS, one file audit device, root token, GOGC=400)'
+    printf '[req]\ndistinguished_name=dn\n[dn]\n[leaf]\nsubjectAltName=IP:127.0.0.1\nbasicConstraints=critical,CA:FALSE\n' > "$WORK/req.cnf"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost -config "$WORK/req.cnf" \
+        -extensions leaf -keyout "$WORK/key.pem" -out "$WORK/cert.pem" 2>/dev/null
+    mkdir "$WORK/data"
     cat > "$WORK/bao.hcl" <<CONFIG
-storage "file" { path = "$WORK/data" }
+storage "raft" {
+  path = "$WORK/data"
+  node_id = "bench"
+}
 listener "tcp" {
   address = "127.0.0.1:8397"
   tls_cert_file = "$WORK/cert.pem"
@@ -53,20 +59,20 @@ listener "tcp" {
 audit "file" "file" {
   options { file_path = "$WORK/bao-audit.log" }
 }
-disable_mlock = true
+cluster_addr = "https://127.0.0.1:8396"
 api_addr = "https://127.0.0.1:8397"
 CONFIG
     # shellcheck disable=SC2086
     GOGC=400 $SERVER "$REFERENCE" server -config "$WORK/bao.hcl" > "$WORK/bao.log" 2>&1 &
     BAO=$!
     STARTED+=("$BAO")
-    export CHANCERY_ADDR=https://127.0.0.1:8397 CHANCERY_SKIP_VERIFY=true
-    sleep 3
+    export CHANCERY_ADDR=https://127.0.0.1:8397 CHANCERY_CACERT=$WORK/cert.pem
+    sleep 4
     curl -sk -X PUT "$CHANCERY_ADDR/v1/sys/init" -d '{"secret_shares":1,"secret_threshold":1}' > "$WORK/init.json"
     curl -sk -X PUT "$CHANCERY_ADDR/v1/sys/unseal" -d "{\"key\":$(jq '.keys[0]' "$WORK/init.json")}" > /dev/null
     CHANCERY_TOKEN=$(jq -r .root_token "$WORK/init.json")
     export CHANCERY_TOKEN
-    sleep 2
+    sleep 4
     "$CHANCERY" secrets enable transit > /dev/null
     "$CHANCERY" secrets enable --max-lease-ttl 8760h pki > /dev/null
     "$CHANCERY" write pki/root/generate/internal common_name=Bench key_type=ec key_bits=256 ttl=8000h > /dev/null
