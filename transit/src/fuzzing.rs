@@ -39,7 +39,6 @@ pub fn encrypt_request(json: &[u8]) -> Result<(), String> {
 }
 
 /// Reads a `batch_input` as each kind of endpoint does: how many items there are, or the refusal.
-#[must_use]
 pub fn batches(raw: &RawValue) -> [Result<usize, String>; 4] {
     fn count<'a, T: BatchItem<'a>>(raw: &'a RawValue) -> Result<usize, String> {
         batch::parse::<T>(raw).map(|items| items.len()).map_err(|error| error.to_string())

@@ -82,10 +82,11 @@ impl Connection {
         self.stream.flush().await.map_err(lost)?;
         self.buffer.clear();
         loop {
-            if let Some((status, whole)) = head(&self.buffer)?
-                && self.buffer.len() >= whole
-            {
-                return Ok(status);
+            match head(&self.buffer)? {
+                Some((status, Extent::Bytes(whole))) if self.buffer.len() >= whole => return Ok(status),
+                // One request at a time on a connection: nothing can follow the last chunk.
+                Some((status, Extent::Chunks)) if self.buffer.ends_with(b"\r\n0\r\n\r\n") => return Ok(status),
+                _ => {}
             }
             if self.stream.read_buf(&mut self.buffer).await.map_err(lost)? == 0 {
                 return Err(Failure::remote("the server closed the connection"));
@@ -94,19 +95,32 @@ impl Connection {
     }
 }
 
-/// Status and total length of the answer, once its head is there.
-fn head(bytes: &[u8]) -> Result<Option<(u16, usize)>> {
+/// How far an answer reaches.
+#[derive(Debug, PartialEq, Eq)]
+enum Extent {
+    /// Head and body together.
+    Bytes(usize),
+    /// `Transfer-Encoding: chunked`
+    Chunks,
+}
+
+/// Status and extent of the answer, once its head is there.
+fn head(bytes: &[u8]) -> Result<Option<(u16, Extent)>> {
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
     let strange = || Failure::remote("the server's answer is not HTTP/1.1 with a length");
     let text = std::str::from_utf8(bytes.get(..end).unwrap_or_default()).map_err(|_| strange())?;
     let mut lines = text.split("\r\n");
     let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).ok_or_else(strange)?;
-    let length = lines
-        .filter_map(|line| line.split_once(':'))
+    let fields: Vec<_> = lines.filter_map(|line| line.split_once(':')).collect();
+    if fields.iter().any(|(name, value)| name.eq_ignore_ascii_case("transfer-encoding") && value.trim() == "chunked") {
+        return Ok(Some((status, Extent::Chunks)));
+    }
+    let length = fields
+        .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
         .map_or(Some(0), |(_, value)| value.trim().parse::<usize>().ok())
         .ok_or_else(strange)?;
-    Ok(Some((status, end + 4 + length)))
+    Ok(Some((status, Extent::Bytes(end + 4 + length))))
 }
 
 /// The same trust as every other command's, for a socket of our own.
@@ -123,8 +137,10 @@ mod tests {
     #[test]
     fn an_answer_is_measured_by_its_head() {
         let answer = b"HTTP/1.1 200 OK\r\ncontent-type: x\r\nContent-Length: 3\r\n\r\nabc";
-        assert_eq!(head(answer).unwrap(), Some((200, answer.len())));
-        assert_eq!(head(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap(), Some((204, 27)));
+        assert_eq!(head(answer).unwrap(), Some((200, Extent::Bytes(answer.len()))));
+        assert_eq!(head(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap(), Some((204, Extent::Bytes(27))));
+        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n";
+        assert_eq!(head(chunked).unwrap(), Some((200, Extent::Chunks)));
         assert_eq!(head(b"HTTP/1.1 200 OK\r\n").unwrap(), None);
         assert!(head(b"SSH-2.0\r\n\r\n").is_err());
     }
