@@ -37,7 +37,13 @@ impl ConfigError {
             let known: Vec<&str> = names.filter(|name| !name.is_empty() && !name.contains([',', ' ', '\n'])).collect();
             return Self::unknown_key(&place, unknown, &known);
         }
+        // serde quotes the value it found, which may be a PIN somebody wrote here by mistake: say what is wanted only.
         let first = message.lines().next().unwrap_or_default();
+        let first = match (first.starts_with("invalid "), first.rsplit_once(", expected ")) {
+            (true, Some((_, wanted))) => format!("expected {wanted}"),
+            (true, None) => "a value of the wrong kind".to_owned(),
+            (false, _) => first.to_owned(),
+        };
         Self::new(format!("{place}{first}"), "see docs/configuration.md")
     }
 

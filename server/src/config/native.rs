@@ -377,6 +377,14 @@ mod tests {
     }
 
     #[test]
+    fn a_value_of_the_wrong_kind_is_not_repeated() {
+        for pin in ["837465", "837465.5", "[837465]"] {
+            let message = error(&format!("{MINIMAL}hsm = {{ module = \"m\", token = \"t\", pin = {pin} }}\n"));
+            assert!(!message.contains("837465") && message.contains("expected a string"), "{message}");
+        }
+    }
+
+    #[test]
     fn contradictions_are_refused() {
         for (text, expected) in [
             (String::new(), "no listener"),
