@@ -1,1 +1,1 @@
-//! The SSH certificate engine.
+//! The SSH certificate engine. Nothing is here yet: this release signs no SSH certificates.
