@@ -1,75 +1,28 @@
 """The requests of the differential harness, in order. `<<name>>` stands for a value captured from the same server.
 
-Each family is a function that yields steps; later work appends families to `steps()`.
+Each family is a function that yields steps. The families of `sys`, `auth` and `kv` stand here, those of transit in
+`transit_*.py`; both begin with initialisation, so that one part can be sent without the other.
 """
 
 import base64
-import dataclasses
 
-# Members whose value differs between any two servers; only their type is compared.
-OPAQUE_KEYS = {
-    "accessor", "build_date", "client_token", "cluster_id", "cluster_name", "commit_date", "creation_time", "encoded_root_token",
-    "encoded_token", "expire_time", "id", "install_time", "issue_time", "keys_base64", "last_renewal", "last_renewal_time",
-    "nonce", "otp", "request_id", "root_token", "running_plugin_version", "running_sha256", "secret_id", "secret_id_accessor",
-    "server_time_utc", "timestamp_installed", "token", "uuid", "version", "wrapped_accessor", "random_bytes", "hash",
-    "verification_nonce", "deprecation_status", "plugin_version", "lease_id", "role_id", "timestamp",
-}  # fmt: skip
-
+from openbao_step import Step, delete, get, listing, post, put, wrapped
+from transit_stream import transit_families
 
 # Places of what both dialects of root generation and rekey answer when they begin.
 STARTED = {"nonce": ("nonce", "data.nonce"), "otp": ("otp", "data.otp")}
 
 
-@dataclasses.dataclass
-class Step:
-    """One request and what of its answer is kept or compared."""
-
-    name: str
-    method: str
-    path: str
-    body: object = None
-    token: str = "root"
-    headers: dict = dataclasses.field(default_factory=dict)
-    save: dict = dataclasses.field(default_factory=dict)
-    derive: dict = dataclasses.field(default_factory=dict)
-    opaque: tuple = ()
-    skip: tuple = ()
-    unordered: tuple = ("keys", "policies", "token_policies", "capabilities", "warnings", "errors")
-    raw: str = None
-    body_compared: bool = True
-    wait: float = 0
-
-
-def get(name, path, **more):
-    return Step(name, "GET", path, **more)
-
-
-def put(name, path, body=None, **more):
-    return Step(name, "PUT", path, body, **more)
-
-
-def post(name, path, body=None, **more):
-    return Step(name, "POST", path, body, **more)
-
-
-def delete(name, path, body=None, **more):
-    return Step(name, "DELETE", path, body, **more)
-
-
-def listing(name, path, **more):
-    return Step(name, "LIST", path, **more)
-
-
-def wrapped(name, method, path, ttl, body=None, **more):
-    return Step(name, method, path, body, headers={"X-Vault-Wrap-TTL": ttl}, **more)
-
-
-def steps():
-    for family in (
-        before_init, init_and_unseal, shell_of_the_api, status, mounts, mount_tuning, remounting, auth_mounts, policies, kv_one,
-        kv_two, tokens, token_errors, token_tree, token_roles, capabilities, userpass, approle, wrapping, leases, tools, audit,
-        internals, configuration, keyring, root_generation, rekeying, sealing,
-    ):  # fmt: skip
+def steps(part=None):
+    """The requests of one part, `system` or `transit`, or of both."""
+    begin = (before_init, init_and_unseal)
+    system = (
+        shell_of_the_api, status, mounts, mount_tuning, remounting, auth_mounts, policies, kv_one, kv_two, tokens, token_errors,
+        token_tree, token_roles, capabilities, userpass, approle, wrapping, leases, tools, audit, internals, configuration,
+        keyring, root_generation, rekeying,
+    )  # fmt: skip
+    chosen = {"system": system, "transit": transit_families(), None: (*system, *transit_families())}[part]
+    for family in (*begin, *chosen, *(() if part == "transit" else (sealing,))):
         yield from family()
 
 
