@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, process::Command};
 /// Every crate of the workspace and the crates of the workspace it may depend on.
 const LAYERS: &[(&str, &[&str])] = &[
     ("chancery-engine", &[]),
+    ("chancery-envelope", &[]),
     ("chancery-hsm", &[]),
     ("chancery-store", &["chancery-hsm"]),
     ("chancery-auth", &["chancery-engine", "chancery-store"]),
@@ -31,7 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "chancery-acme-server",
         ],
     ),
-    ("chancery", &["chancery-server"]),
+    ("chancery", &["chancery-server", "chancery-envelope"]),
 ];
 
 /// Crates that stand outside the layers: nothing may depend on them, and they ship nothing.
@@ -43,7 +44,8 @@ const KEEPERS: &[(&str, &[&str])] = &[
     ("cryptoki-sys", &["chancery-hsm"]),
     ("axum", &["chancery-server", "chancery-acme-server"]),
     ("rusqlite", &["chancery-store"]),
-    ("tokio-postgres", &["chancery-store"]),
+    // The command line moves ciphertexts of other people's tables (`bulk rewrap`); it has no database of its own.
+    ("tokio-postgres", &["chancery-store", "chancery"]),
     ("ocsp", &[]),
 ];
 
