@@ -131,7 +131,7 @@ def old_signatures():
         opaque, key = ("public_key", *(("signature",) if kind == "ecdsa-p256" else ())), f"aging-{kind}"
         yield write(f"aging/{kind}", f"keys/{key}", {"type": kind}, opaque=opaque)
         yield write(f"aging/{kind}-sign", f"sign/{key}", {"input": TEXT}, opaque=opaque, save={"one": "data.signature"},
-                    derive=spoiled("one", relabelled=lambda text: text.replace("v1", "v2")))  # fmt: skip
+                    derive=spoiled("one", relabelled=lambda text: text.replace("v1", "v2", 1)))  # fmt: skip
         yield write(f"aging/{kind}-rotate", f"keys/{key}/rotate", opaque=opaque)
         yield write(f"aging/{kind}-sign-two", f"sign/{key}", {"input": TEXT}, opaque=opaque, save={"two": "data.signature"})
         yield write(f"aging/{kind}-sign-old", f"sign/{key}", {"input": TEXT, "key_version": 1}, opaque=opaque)

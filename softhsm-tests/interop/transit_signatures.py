@@ -73,10 +73,10 @@ def spoiled_signatures():
         operation, member = ("hmac", "hmac") if key == "hmac-32" else ("sign", "signature")
         opaque = VARIES if "ecdsa" in key else ()
         yield write(f"spoil/{key}", f"{operation}/{key}", {"input": TEXT}, opaque=opaque, save={"text": f"data.{member}"}, derive=spoiled(
-            "text", first=lambda text: flipped(text, 0), last=lambda text: flipped(text, -1), v0=lambda text: text.replace("v1", "v0"),
-            v2=lambda text: text.replace("v1", "v2"), negative=lambda text: text.replace("v1", "v-1"),
-            huge=lambda text: text.replace("v1", "v" + "9" * 30), word=lambda text: text.replace("v1", "vx"),
-            bare=lambda text: text.split(":")[2], upper=lambda text: text.replace("vault", "VAULT"),
+            "text", first=lambda text: flipped(text, 0), last=lambda text: flipped(text, -1), v0=lambda text: text.replace("v1", "v0", 1),
+            v2=lambda text: text.replace("v1", "v2", 1), negative=lambda text: text.replace("v1", "v-1", 1),
+            huge=lambda text: text.replace("v1", "v" + "9" * 30, 1), word=lambda text: text.replace("v1", "vx", 1),
+            bare=lambda text: text.split(":")[2], upper=lambda text: text.replace("vault", "VAULT", 1),
             two=lambda text: ":".join(text.split(":")[:2]), empty=lambda text: ":".join(text.split(":")[:2]) + ":",
             not64=lambda text: text[:12] + "!!!!", shorter=lambda text: text[:-8], more=lambda text: text + "AAAA",
             url=lambda text: text.replace("+", "-").replace("/", "_").rstrip("="),
