@@ -3,16 +3,16 @@
 //! A message is sealed in place inside one buffer laid out as the ciphertext is stored: nonce, text, tag.
 
 use crate::{
+    derivation::{ConvergentVersion, DerivationKey},
     error::TransitError,
     key_type::KeyType,
     nonce::{self, NONCE_BYTES},
 };
 use aws_lc_rs::{
     aead::{AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey},
-    hkdf, hmac,
+    hmac,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
-use zeroize::Zeroizing;
 
 /// Bytes of the tag of all these ciphers.
 pub(crate) const TAG_BYTES: usize = 16;
@@ -90,17 +90,13 @@ impl AeadKey {
 }
 
 impl DerivedKey {
-    /// Derives the keys of `context`: HKDF-SHA256 (RFC 5869) without a salt, the context as its info. Convergent keys
-    /// take their nonce key from the same output, so it too depends on version and context.
-    pub(crate) fn derive(
-        key_type: KeyType,
-        key: &[u8],
-        context: &[u8],
-        convergent: bool,
-    ) -> Result<Self, TransitError> {
+    /// Derives the keys of `context`. Convergent keys of version 3 take their nonce key from the same output, so it too
+    /// depends on version and context.
+    pub(crate) fn derive(key_type: KeyType, key: &DerivationKey, context: &[u8]) -> Result<Self, TransitError> {
         let cipher_bytes = key_type.symmetric_bytes().ok_or(TransitError::Bug("not a cipher type"))?;
+        let convergent = key.convergent == Some(ConvergentVersion::V3);
         let length = if convergent { cipher_bytes + CONVERGENT_KEY_BYTES } else { cipher_bytes };
-        let output = hkdf_sha256(key, context, length)?;
+        let output = key.derive(context, length)?;
         let (cipher, nonce_key) =
             output.split_at_checked(cipher_bytes).ok_or(TransitError::Bug("derived key is too short"))?;
         Ok(Self {
@@ -117,23 +113,6 @@ impl DerivedKey {
         let nonce = code.as_ref().first_chunk().ok_or(TransitError::Bug("HMAC is shorter than a nonce"))?;
         self.cipher.seal_with(*nonce, buffer, associated_data)
     }
-}
-
-/// HKDF-SHA256 without salt.
-pub(crate) fn hkdf_sha256(key: &[u8], info: &[u8], length: usize) -> Result<Zeroizing<Vec<u8>>, TransitError> {
-    struct Length(usize);
-    impl hkdf::KeyType for Length {
-        fn len(&self) -> usize {
-            self.0
-        }
-    }
-    let mut output = Zeroizing::new(vec![0; length]);
-    hkdf::Salt::new(hkdf::HKDF_SHA256, &[])
-        .extract(key)
-        .expand(&[info], Length(length))
-        .and_then(|material| material.fill(&mut output))
-        .map_err(|_| TransitError::Crypto("hkdf::Prk::expand"))?;
-    Ok(output)
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ impl Key {
 
     /// Refuses associated data where the cipher has no place for it; `place` is `'[3].` or `'`.
     pub(crate) fn allows_associated_data(&self, item: &CipherItem<'_>, place: &str) -> Result<(), TransitError> {
-        if item.associated_data.is_empty() || self.record.key_type.is_aead() {
+        if item.associated_data.is_empty() || self.record.key_type.takes_associated_data() {
             return Ok(());
         }
         let key_type = self.record.key_type.name();
@@ -161,17 +161,18 @@ impl Workbench {
         match &version.version.material {
             Material::Aead(cipher) => cipher.seal(&mut self.buffer, &self.associated_data)?,
             Material::Derived(secret) => {
-                let convergent = key.record.convergent_encryption;
-                DerivedKey::derive(key.record.key_type, secret, &self.context, convergent)?
+                DerivedKey::derive(key.record.key_type, secret, &self.context)?
                     .seal(&mut self.buffer, &self.associated_data)?;
             }
-            Material::Pair(_) => {
+            Material::Pair(_) | Material::Public if key.record.key_type.is_rsa() => {
                 let text = self.buffer.get(NONCE_BYTES..).unwrap_or_default();
                 let sealed = encrypt_with_rsa(version.version, text)?;
                 write_prefix(version.number, out);
                 return encoding::encode_onto(&sealed, out);
             }
-            Material::MacOnly | Material::Hsm(_) => return Err(TransitError::Bug("not a key of this process")),
+            _ => {
+                return Err(TransitError::Bug("not a key of this process"));
+            }
         }
         write_prefix(version.number, out);
         encoding::encode_onto(&self.buffer, out)
@@ -185,8 +186,7 @@ impl Workbench {
         match &version.version.material {
             Material::Aead(cipher) => cipher.open(&mut self.buffer, &self.associated_data).map(|text| &*text),
             Material::Derived(secret) => {
-                let convergent = key.record.convergent_encryption;
-                let derived = DerivedKey::derive(key.record.key_type, secret, &self.context, convergent)?;
+                let derived = DerivedKey::derive(key.record.key_type, secret, &self.context)?;
                 derived.cipher.open(&mut self.buffer, &self.associated_data).map(|text| &*text)
             }
             Material::Pair(pair) => {
@@ -196,7 +196,10 @@ impl Workbench {
                 self.buffer = std::mem::take(&mut opened);
                 Ok(&self.buffer)
             }
-            Material::MacOnly | Material::Hsm(_) => Err(TransitError::Bug("not a key of this process")),
+            Material::Public => Err(TransitError::NoPrivateHalf("decryption")),
+            Material::MacOnly | Material::Hsm(_) | Material::External(_) => {
+                Err(TransitError::Bug("not a key of this process"))
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Ed25519 key pairs from their seed, plain and derived (RFC 8032 §5.1.5, RFC 8410).
 
-use crate::{aead::hkdf_sha256, error::TransitError};
+use crate::{derivation::DerivationKey, error::TransitError};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use chancery_hsm::{KeyAlgorithm, software::SoftwareKey};
 use zeroize::Zeroizing;
@@ -31,10 +31,9 @@ impl Pair {
         Ok(Self { seed: Zeroizing::new(seed.to_vec()), public_key: pair.public_key().as_ref().to_vec() })
     }
 
-    /// The pair of `context`. `key` is seed and public key, which is how Go keeps a private key and therefore what
-    /// goes into the derivation; its output is the seed.
-    pub(crate) fn derive(key: &[u8], context: &[u8]) -> Result<Self, TransitError> {
-        Self::from_seed(&hkdf_sha256(key, context, SEED_BYTES)?)
+    /// The pair of `context`; what is derived is the seed.
+    pub(crate) fn derive(key: &DerivationKey, context: &[u8]) -> Result<Self, TransitError> {
+        Self::from_seed(&key.derive(context, SEED_BYTES)?)
     }
 
     /// The raw public key.

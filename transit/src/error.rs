@@ -53,6 +53,8 @@ pub(crate) enum TransitError {
     VersionTooHigh(&'static str),
     #[error("requested version for {0} is less than the minimum encryption key version")]
     VersionBelowMinimum(&'static str),
+    #[error("requested version for {0} does not contain a private part")]
+    NoPrivateHalf(&'static str),
     #[error("no such key version")]
     NoSuchVersion,
     #[error("failed to RSA decrypt the ciphertext: crypto/rsa: decryption error")]

@@ -6,6 +6,7 @@ use crate::{
     batch::{self, BatchItem, DecryptItem, EncryptItem, RewrapItem, SignatureItem},
     cipher::{CipherItem, Workbench},
     ciphertext::Kind,
+    derivation::{DerivationKey, Kdf},
     encoding,
     error::TransitError,
     key::{Key, KeyRecord},
@@ -105,11 +106,17 @@ impl Ciphers {
 fn key(key_type: KeyType, derived: bool) -> Result<Key, TransitError> {
     let bytes = [7; 32];
     let material = if derived {
-        Material::Derived(bytes.to_vec().into())
+        Material::Derived(DerivationKey::new(Kdf::default(), None, bytes.to_vec().into()))
     } else {
         Material::Aead(AeadKey::expand(key_type, &bytes)?)
     };
-    let version = KeyVersion { created_at: Timestamp::UNIX_EPOCH, material, mac: MacKey::Missing, public_key: None };
+    let version = KeyVersion {
+        created_at: Timestamp::UNIX_EPOCH,
+        material,
+        mac: MacKey::Missing,
+        public_key: None,
+        certificate_chain: Vec::new(),
+    };
     let record = KeyRecord { derived, ..KeyRecord::new(key_type) };
     Ok(Key { name: "fuzzed".to_owned(), record, versions: BTreeMap::from([(1, version)]) })
 }

@@ -2,10 +2,12 @@
 
 use crate::{
     ciphertext::Kind,
+    derivation::{ConvergentVersion, Kdf},
     error::TransitError,
-    key_type::{KeyType, Protection},
-    version::KeyVersion,
+    key_type::{KeyType, ML_DSA, Protection},
+    version::{KeyVersion, VersionRecord},
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
@@ -35,6 +37,38 @@ pub(crate) struct KeyRecord {
     pub(crate) min_encryption_version: u32,
     /// 0: never trimmed.
     pub(crate) min_available_version: u32,
+    /// Made as Vault's `type=ml-dsa` with a `parameter_set`, and shown that way.
+    #[serde(default)]
+    pub(crate) named_by_parameter_set: bool,
+    /// Absent: made here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) imported: Option<Imported>,
+    /// When and at which version the key was last backed up, and restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) backup_info: Option<Milestone>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) restore_info: Option<Milestone>,
+    /// How a derived key makes the keys of a context.
+    #[serde(default)]
+    pub(crate) kdf: Kdf,
+    /// What convergent encryption a restored key used before versions told their own (`VersionRecord`); absent for
+    /// keys made here. Vault writes -1 for "each version tells".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) convergent_version: Option<ConvergentVersion>,
+}
+
+/// What is remembered of an import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Imported {
+    /// Whether versions may be made here besides the imported ones.
+    pub(crate) allow_rotation: bool,
+}
+
+/// A backup or a restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Milestone {
+    pub(crate) time: Timestamp,
+    pub(crate) version: u32,
 }
 
 /// A key ready for use: everything an operation needs, without store or lock.
@@ -70,6 +104,12 @@ impl KeyRecord {
             min_decryption_version: 1,
             min_encryption_version: 0,
             min_available_version: 0,
+            named_by_parameter_set: false,
+            imported: None,
+            backup_info: None,
+            restore_info: None,
+            kdf: Kdf::default(),
+            convergent_version: None,
         }
     }
 
@@ -81,6 +121,16 @@ impl KeyRecord {
     /// Numbers of the versions that exist, usable or not.
     pub(crate) fn existing_versions(&self) -> RangeInclusive<u32> {
         self.min_available_version.max(1)..=self.latest_version
+    }
+
+    /// The convergent encryption of a version; `None` where the key's encryption is not convergent.
+    pub(crate) fn convergent_version_of(&self, version: &VersionRecord) -> Option<ConvergentVersion> {
+        self.convergent_encryption.then(|| version.convergent_version.or(self.convergent_version).unwrap_or_default())
+    }
+
+    /// The type's name as the key was made with.
+    pub(crate) fn type_name(&self) -> &'static str {
+        if self.named_by_parameter_set { ML_DSA } else { self.key_type.name() }
     }
 
     /// Bytes of a key of type `hmac`.

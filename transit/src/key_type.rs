@@ -12,6 +12,8 @@ pub(crate) enum KeyType {
     Aes256Gcm96,
     #[serde(rename = "chacha20-poly1305")]
     ChaCha20Poly1305,
+    #[serde(rename = "xchacha20-poly1305")]
+    XChaCha20Poly1305,
     #[serde(rename = "ecdsa-p256")]
     EcdsaP256,
     #[serde(rename = "ecdsa-p384")]
@@ -28,6 +30,27 @@ pub(crate) enum KeyType {
     Rsa4096,
     #[serde(rename = "hmac")]
     Hmac,
+    #[serde(rename = "aes128-cmac")]
+    Aes128Cmac,
+    #[serde(rename = "aes256-cmac")]
+    Aes256Cmac,
+    // OpenBao's names; `KeyType::of_parameter_set` reads Vault's.
+    #[serde(rename = "mldsa-44")]
+    MlDsa44,
+    #[serde(rename = "mldsa-65")]
+    MlDsa65,
+    #[serde(rename = "mldsa-87")]
+    MlDsa87,
+    // Our own addition: neither Vault nor OpenBao has key encapsulation.
+    #[serde(rename = "ml-kem-512")]
+    MlKem512,
+    #[serde(rename = "ml-kem-768")]
+    MlKem768,
+    #[serde(rename = "ml-kem-1024")]
+    MlKem1024,
+    /// A key that somebody else made in an HSM; Vault calls it `managed_key`.
+    #[serde(rename = "external-key")]
+    ExternalKey,
 }
 
 /// Where the key's secret half lives.
@@ -41,10 +64,14 @@ pub(crate) enum Protection {
     Hsm,
 }
 
-const ALL: [KeyType; 11] = [
+/// Vault's name for all of ML-DSA.
+pub(crate) const ML_DSA: &str = "ml-dsa";
+
+const ALL: [KeyType; 21] = [
     KeyType::Aes128Gcm96,
     KeyType::Aes256Gcm96,
     KeyType::ChaCha20Poly1305,
+    KeyType::XChaCha20Poly1305,
     KeyType::EcdsaP256,
     KeyType::EcdsaP384,
     KeyType::EcdsaP521,
@@ -53,6 +80,15 @@ const ALL: [KeyType; 11] = [
     KeyType::Rsa3072,
     KeyType::Rsa4096,
     KeyType::Hmac,
+    KeyType::Aes128Cmac,
+    KeyType::Aes256Cmac,
+    KeyType::MlDsa44,
+    KeyType::MlDsa65,
+    KeyType::MlDsa87,
+    KeyType::MlKem512,
+    KeyType::MlKem768,
+    KeyType::MlKem1024,
+    KeyType::ExternalKey,
 ];
 
 impl KeyType {
@@ -67,6 +103,7 @@ impl KeyType {
             Self::Aes128Gcm96 => "aes128-gcm96",
             Self::Aes256Gcm96 => "aes256-gcm96",
             Self::ChaCha20Poly1305 => "chacha20-poly1305",
+            Self::XChaCha20Poly1305 => "xchacha20-poly1305",
             Self::EcdsaP256 => "ecdsa-p256",
             Self::EcdsaP384 => "ecdsa-p384",
             Self::EcdsaP521 => "ecdsa-p521",
@@ -75,6 +112,35 @@ impl KeyType {
             Self::Rsa3072 => "rsa-3072",
             Self::Rsa4096 => "rsa-4096",
             Self::Hmac => "hmac",
+            Self::Aes128Cmac => "aes128-cmac",
+            Self::Aes256Cmac => "aes256-cmac",
+            Self::MlDsa44 => "mldsa-44",
+            Self::MlDsa65 => "mldsa-65",
+            Self::MlDsa87 => "mldsa-87",
+            Self::MlKem512 => "ml-kem-512",
+            Self::MlKem768 => "ml-kem-768",
+            Self::MlKem1024 => "ml-kem-1024",
+            Self::ExternalKey => "external-key",
+        }
+    }
+
+    /// The type that Vault names by two parameters, `type=ml-dsa` and `parameter_set=44|65|87`.
+    pub(crate) fn of_parameter_set(name: &str, set: &str) -> Option<Self> {
+        match (name, set) {
+            (ML_DSA, "44") => Some(Self::MlDsa44),
+            (ML_DSA, "65") => Some(Self::MlDsa65),
+            (ML_DSA, "87") => Some(Self::MlDsa87),
+            _ => None,
+        }
+    }
+
+    /// Vault's `parameter_set` of this type.
+    pub(crate) fn parameter_set(self) -> Option<&'static str> {
+        match self {
+            Self::MlDsa44 => Some("44"),
+            Self::MlDsa65 => Some("65"),
+            Self::MlDsa87 => Some("87"),
+            _ => None,
         }
     }
 
@@ -90,7 +156,7 @@ impl KeyType {
 
     /// Authenticated encryption with a symmetric key.
     pub(crate) fn is_aead(self) -> bool {
-        matches!(self, Self::Aes128Gcm96 | Self::Aes256Gcm96 | Self::ChaCha20Poly1305)
+        matches!(self, Self::Aes128Gcm96 | Self::Aes256Gcm96 | Self::ChaCha20Poly1305 | Self::XChaCha20Poly1305)
     }
 
     pub(crate) fn is_rsa(self) -> bool {
@@ -101,17 +167,34 @@ impl KeyType {
         matches!(self, Self::EcdsaP256 | Self::EcdsaP384 | Self::EcdsaP521)
     }
 
+    pub(crate) fn is_ml_dsa(self) -> bool {
+        matches!(self, Self::MlDsa44 | Self::MlDsa65 | Self::MlDsa87)
+    }
+
+    pub(crate) fn is_ml_kem(self) -> bool {
+        matches!(self, Self::MlKem512 | Self::MlKem768 | Self::MlKem1024)
+    }
+
+    pub(crate) fn is_cmac(self) -> bool {
+        matches!(self, Self::Aes128Cmac | Self::Aes256Cmac)
+    }
+
     /// Has a public half.
     pub(crate) fn is_asymmetric(self) -> bool {
-        self.is_rsa() || self.is_ecdsa() || self == Self::Ed25519
+        self.supports_signing() || self.is_ml_kem()
     }
 
     pub(crate) fn supports_encryption(self) -> bool {
-        self.is_aead() || self.is_rsa()
+        self.is_aead() || self.is_rsa() || self.is_ml_kem()
     }
 
     pub(crate) fn supports_signing(self) -> bool {
-        self.is_asymmetric()
+        self.is_rsa() || self.is_ecdsa() || self == Self::Ed25519 || self.is_ml_dsa()
+    }
+
+    /// Ciphertexts carry associated data.
+    pub(crate) fn takes_associated_data(self) -> bool {
+        self.is_aead() || self.is_ml_kem()
     }
 
     /// Keys of this type may be derived per context.
@@ -132,18 +215,17 @@ impl KeyType {
     /// Bytes of a symmetric key; `None` where the size is not fixed or the key has two halves.
     pub(crate) fn symmetric_bytes(self) -> Option<usize> {
         match self {
-            Self::Aes128Gcm96 => Some(16),
-            Self::Aes256Gcm96 | Self::ChaCha20Poly1305 => Some(32),
+            Self::Aes128Gcm96 | Self::Aes128Cmac => Some(16),
+            Self::Aes256Gcm96 | Self::ChaCha20Poly1305 | Self::XChaCha20Poly1305 | Self::Aes256Cmac => Some(32),
             _ => None,
         }
     }
 
-    /// The HSM's word for this type; `None` where PKCS#11 tokens have no such key (ChaCha20-Poly1305).
+    /// The HSM's word for this type; `None` where the HSM makes no such key.
     pub(crate) fn hsm_algorithm(self) -> Option<KeyAlgorithm> {
         Some(match self {
             Self::Aes128Gcm96 => KeyAlgorithm::Aes128,
             Self::Aes256Gcm96 => KeyAlgorithm::Aes256,
-            Self::ChaCha20Poly1305 => return None,
             Self::EcdsaP256 => KeyAlgorithm::EcP256,
             Self::EcdsaP384 => KeyAlgorithm::EcP384,
             Self::EcdsaP521 => KeyAlgorithm::EcP521,
@@ -152,6 +234,7 @@ impl KeyType {
             Self::Rsa3072 => KeyAlgorithm::Rsa3072,
             Self::Rsa4096 => KeyAlgorithm::Rsa4096,
             Self::Hmac => KeyAlgorithm::Hmac,
+            _ => return None,
         })
     }
 

@@ -6,6 +6,7 @@
 //! | a mount with its cache of keys, and every way a key changes | [`Transit`] in `transit.rs` |
 //! | what a key is, which version may do what | `key.rs`, `key_type.rs` |
 //! | how a version is made, stored and expanded | `version.rs`, `ed25519.rs` |
+//! | how the keys of a context are derived | `derivation.rs` |
 //! | encryption of one text | `cipher.rs` on `aead.rs` and `nonce.rs` |
 //! | signatures and HMACs of one text | `signing.rs`, `mac.rs` on `hash.rs` |
 //! | the forms on the wire | `ciphertext.rs`, `encoding.rs`, `batch.rs`, `input.rs`, `pem.rs` |
@@ -21,6 +22,7 @@ mod api;
 mod batch;
 mod cipher;
 mod ciphertext;
+mod derivation;
 mod ed25519;
 mod encoding;
 mod error;

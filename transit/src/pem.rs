@@ -1,6 +1,6 @@
 //! PEM (RFC 7468) of public and private keys, and the private key forms Go writes.
 
-use crate::{encoding, error::TransitError, key_type::KeyType};
+use crate::{encoding, error::TransitError, key_type::KeyType, version::StoredBytes};
 use der::{
     Decode, Encode, Sequence,
     asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetStringRef},
@@ -25,6 +25,12 @@ pub(crate) fn write(label: &str, der: &[u8]) -> Zeroizing<String> {
     text.push_str(label);
     text.push_str("-----");
     text
+}
+
+/// Certificates, the leaf first.
+pub(crate) fn write_chain(certificates: &[StoredBytes]) -> String {
+    let blocks: Vec<_> = certificates.iter().map(|der| write("CERTIFICATE", der.bytes()).to_string()).collect();
+    blocks.join("\n")
 }
 
 /// RFC 5208 §5, as far as it is read here.

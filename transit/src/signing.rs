@@ -2,6 +2,7 @@
 
 use crate::{
     ciphertext::{Kind, join},
+    derivation::DerivationKey,
     ed25519, encoding,
     error::TransitError,
     hash::HashName,
@@ -190,7 +191,10 @@ pub(crate) async fn sign(
             pair.into_software_key()?.sign(scheme, &input)
         }
         Material::Hsm(reference) => engine.hsm()?.sign(reference, scheme, input).await,
-        Material::Aead(_) | Material::MacOnly => return Err(TransitError::Bug("a key that cannot sign")),
+        Material::Public => return Err(TransitError::NoPrivateHalf("signing")),
+        Material::Aead(_) | Material::MacOnly | Material::External(_) => {
+            return Err(TransitError::Bug("a key that cannot sign"));
+        }
     };
     let signature = signature.map_err(|error| signing_refusal(error, options.salt))?;
     let payload = match options.marshaling {
@@ -224,11 +228,11 @@ fn signing_refusal(error: HsmError, salt: SaltLength) -> TransitError {
     }
 }
 
-fn derive(secret: &[u8], context: &[u8]) -> Result<ed25519::Pair, TransitError> {
+fn derive(key: &DerivationKey, context: &[u8]) -> Result<ed25519::Pair, TransitError> {
     if context.is_empty() {
         return Err(TransitError::MissingContextForSignature);
     }
-    ed25519::Pair::derive(secret, context)
+    ed25519::Pair::derive(key, context)
 }
 
 /// Whether `signature`, as [`sign`] writes it, is one of `input`.

@@ -2,6 +2,7 @@
 
 use crate::{
     aead::AeadKey,
+    derivation::{ConvergentVersion, DerivationKey},
     ed25519, encoding,
     error::TransitError,
     key::KeyRecord,
@@ -23,18 +24,25 @@ const LABEL_NAME_BYTES: usize = 40;
 pub(crate) struct VersionRecord {
     pub(crate) created_at: Timestamp,
     pub(crate) material: StoredMaterial,
+    /// DER, the leaf first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) certificate_chain: Vec<StoredBytes>,
+    /// Absent where the key's record tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) convergent_version: Option<ConvergentVersion>,
 }
 
-/// The secret half of a version.
+/// What is kept of a version's key.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "protection", rename_all = "lowercase")]
 pub(crate) enum StoredMaterial {
     Software {
-        /// Symmetric: the key. RSA and ECDSA: PKCS#8 in DER. Ed25519: the seed.
-        key: StoredSecret,
+        /// Symmetric: the key. RSA and ECDSA: PKCS#8 in DER. Ed25519 and ML-DSA: the seed. ML-KEM: the decapsulation
+        /// key of FIPS 203.
+        key: StoredBytes,
         /// The HMAC key; absent for type `hmac`, whose key it is already.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        mac: Option<StoredSecret>,
+        mac: Option<StoredBytes>,
     },
     Hsm {
         key: Box<KeyReference>,
@@ -42,10 +50,24 @@ pub(crate) enum StoredMaterial {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mac: Option<Box<KeyReference>>,
     },
+    /// Only the public half was imported.
+    Public {
+        /// SubjectPublicKeyInfo in DER.
+        key: StoredBytes,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mac: Option<StoredBytes>,
+    },
+    /// A key that somebody else made in an HSM.
+    External {
+        /// What names it, as in `external_key_ref`.
+        reference: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mac: Option<StoredBytes>,
+    },
 }
 
-/// Secret bytes that are base64 in the store, wiped when dropped.
-pub(crate) struct StoredSecret(Zeroizing<Vec<u8>>);
+/// Bytes that are base64 in the store, wiped when dropped.
+pub(crate) struct StoredBytes(Zeroizing<Vec<u8>>);
 
 /// A version ready for use.
 pub(crate) struct KeyVersion {
@@ -54,17 +76,22 @@ pub(crate) struct KeyVersion {
     pub(crate) mac: MacKey,
     /// SubjectPublicKeyInfo in DER, where the key has a public half.
     pub(crate) public_key: Option<Vec<u8>>,
+    /// DER, the leaf first.
+    pub(crate) certificate_chain: Vec<StoredBytes>,
 }
 
 /// What does the work of a version.
 pub(crate) enum Material {
     Aead(AeadKey),
-    /// The key that the keys of each context are derived from; for Ed25519 seed and public key.
-    Derived(Zeroizing<Vec<u8>>),
+    Derived(DerivationKey),
     Pair(SoftwareKey),
     /// Type `hmac`: [`KeyVersion::mac`] is all there is.
     MacOnly,
     Hsm(KeyReference),
+    /// [`KeyVersion::public_key`] is all there is.
+    Public,
+    /// What names the key in somebody else's HSM.
+    External(String),
 }
 
 /// What makes the HMACs of a version.
@@ -76,6 +103,11 @@ pub(crate) enum MacKey {
 }
 
 impl VersionRecord {
+    /// A version of that material, without certificates.
+    pub(crate) fn new(created_at: Timestamp, material: StoredMaterial) -> Self {
+        Self { created_at, material, certificate_chain: Vec::new(), convergent_version: None }
+    }
+
     /// Makes the material of a new version.
     pub(crate) async fn generate(
         name: &str,
@@ -83,17 +115,23 @@ impl VersionRecord {
         hsm: Option<&Hsm>,
         now: Timestamp,
     ) -> Result<Self, TransitError> {
+        let key_type = record.key_type;
+        if key_type.hsm_algorithm().is_none() && key_type != KeyType::ChaCha20Poly1305 {
+            return Err(TransitError::Caller(format!("keys of type {} cannot be made yet", key_type.name())));
+        }
         let material = match record.protection {
             Protection::Software => generate_software(record).await?,
             Protection::Hsm => generate_in_hsm(name, record.key_type, hsm.ok_or(TransitError::NoHsm)?).await?,
         };
-        Ok(Self { created_at: now, material })
+        Ok(Self::new(now, material))
     }
 
     /// The objects in the token that go with this version.
     pub(crate) fn objects(&self) -> Vec<&KeyReference> {
         match &self.material {
-            StoredMaterial::Software { .. } => Vec::new(),
+            StoredMaterial::Software { .. } | StoredMaterial::Public { .. } | StoredMaterial::External { .. } => {
+                Vec::new()
+            }
             StoredMaterial::Hsm { key, mac } => std::iter::once(key).chain(mac).map(AsRef::as_ref).collect(),
         }
     }
@@ -102,21 +140,21 @@ impl VersionRecord {
 async fn generate_software(record: &KeyRecord) -> Result<StoredMaterial, TransitError> {
     let key_type = record.key_type;
     if key_type == KeyType::Hmac {
-        return Ok(StoredMaterial::Software { key: StoredSecret::random(record.mac_key_bytes())?, mac: None });
+        return Ok(StoredMaterial::Software { key: StoredBytes::random(record.mac_key_bytes())?, mac: None });
     }
     let key = if let Some(bytes) = key_type.symmetric_bytes() {
-        StoredSecret::random(bytes)?
+        StoredBytes::random(bytes)?
     } else if key_type == KeyType::Ed25519 {
-        StoredSecret::random(ed25519::SEED_BYTES)?
+        StoredBytes::random(ed25519::SEED_BYTES)?
     } else {
         let algorithm = key_type.hsm_algorithm().ok_or(TransitError::Bug("a key pair without an algorithm"))?;
         // An RSA key takes up to seconds of arithmetic.
         let pair = tokio::task::spawn_blocking(move || SoftwareKey::generate(algorithm))
             .await
             .map_err(|_| TransitError::Bug("key generation was cancelled"))??;
-        StoredSecret(pair.to_bytes()?)
+        StoredBytes(pair.to_bytes()?)
     };
-    Ok(StoredMaterial::Software { key, mac: Some(StoredSecret::random(MAC_KEY_BYTES)?) })
+    Ok(StoredMaterial::Software { key, mac: Some(StoredBytes::random(MAC_KEY_BYTES)?) })
 }
 
 async fn generate_in_hsm(name: &str, key_type: KeyType, hsm: &Hsm) -> Result<StoredMaterial, TransitError> {
@@ -149,8 +187,9 @@ pub(crate) async fn destroy(hsm: &Hsm, key: &KeyReference) {
 impl KeyVersion {
     /// Makes a stored version ready for use; done once and cached.
     pub(crate) fn expand(record: &KeyRecord, version: VersionRecord) -> Result<Self, TransitError> {
-        let created_at = version.created_at;
-        match version.material {
+        let local_mac = |mac: Option<StoredBytes>| mac.map_or(MacKey::Missing, |mac| MacKey::Software(mac.0));
+        let convergent = record.convergent_version_of(&version);
+        let (material, public_key, mac) = match version.material {
             StoredMaterial::Hsm { key, mac } => {
                 let public_key = key.public_key.clone();
                 let mac = match mac {
@@ -158,31 +197,39 @@ impl KeyVersion {
                     None if record.key_type == KeyType::Hmac => MacKey::Hsm(KeyReference::clone(&key)),
                     None => MacKey::Missing,
                 };
-                Ok(Self { created_at, material: Material::Hsm(*key), mac, public_key })
+                (Material::Hsm(*key), public_key, mac)
             }
             StoredMaterial::Software { key, mac } => {
-                let (material, public_key) = expand_software(record, &key.0)?;
-                let mac = MacKey::Software(mac.unwrap_or(key).0);
-                Ok(Self { created_at, material, mac, public_key })
+                let (material, public_key) = expand_software(record, convergent, &key.0)?;
+                (material, public_key, MacKey::Software(mac.unwrap_or(key).0))
             }
-        }
+            StoredMaterial::Public { key, mac } => (Material::Public, Some(key.0.to_vec()), local_mac(mac)),
+            StoredMaterial::External { reference, mac } => (Material::External(reference), None, local_mac(mac)),
+        };
+        let (created_at, certificate_chain) = (version.created_at, version.certificate_chain);
+        Ok(Self { created_at, material, mac, public_key, certificate_chain })
     }
 }
 
-fn expand_software(record: &KeyRecord, key: &[u8]) -> Result<(Material, Option<Vec<u8>>), TransitError> {
+fn expand_software(
+    record: &KeyRecord,
+    convergent: Option<ConvergentVersion>,
+    key: &[u8],
+) -> Result<(Material, Option<Vec<u8>>), TransitError> {
     let key_type = record.key_type;
+    let derived = |secret| Material::Derived(DerivationKey::new(record.kdf, convergent, secret));
     Ok(match key_type {
         KeyType::Hmac => (Material::MacOnly, None),
         KeyType::Ed25519 => {
             let pair = ed25519::Pair::from_seed(key)?;
             let public_key = Some(pair.public_key_der());
             if record.derived {
-                (Material::Derived(pair.seed_and_public_key()), public_key)
+                (derived(pair.seed_and_public_key()), public_key)
             } else {
                 (Material::Pair(pair.into_software_key()?), public_key)
             }
         }
-        aead if aead.is_aead() && record.derived => (Material::Derived(Zeroizing::new(key.to_vec())), None),
+        aead if aead.is_aead() && record.derived => (derived(Zeroizing::new(key.to_vec())), None),
         aead if aead.is_aead() => (Material::Aead(AeadKey::expand(aead, key)?), None),
         pair => {
             let algorithm = pair.hsm_algorithm().ok_or(TransitError::Bug("a key pair without an algorithm"))?;
@@ -193,7 +240,7 @@ fn expand_software(record: &KeyRecord, key: &[u8]) -> Result<(Material, Option<V
     })
 }
 
-impl StoredSecret {
+impl StoredBytes {
     fn random(bytes: usize) -> Result<Self, TransitError> {
         let mut secret = Zeroizing::new(vec![0; bytes]);
         aws_lc_rs::rand::fill(&mut secret).map_err(|_| TransitError::Random)?;
@@ -205,13 +252,13 @@ impl StoredSecret {
     }
 }
 
-impl Serialize for StoredSecret {
+impl Serialize for StoredBytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&Zeroizing::new(encoding::encode(&self.0)))
     }
 }
 
-impl<'de> Deserialize<'de> for StoredSecret {
+impl<'de> Deserialize<'de> for StoredBytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Zeroizing::new(String::deserialize(deserializer)?);
         encoding::decode(&text).map(Self).map_err(|_| de::Error::custom("illegal base64 in a stored key"))

@@ -1,11 +1,12 @@
 //! `keys`, `keys/:name`: lists, makes, shows and deletes keys.
 
 use crate::{
+    derivation::{ConvergentVersion, Kdf},
     ed25519, encoding,
     error::TransitError,
     input::{Text, given},
-    key::{Key, KeyRecord, SHORTEST_ROTATION_SECONDS},
-    key_type::{KeyType, Protection},
+    key::{Key, KeyRecord, Milestone, SHORTEST_ROTATION_SECONDS},
+    key_type::{KeyType, ML_DSA, Protection},
     pem,
     transit::Transit,
     version::Material,
@@ -50,6 +51,9 @@ struct CreateRequest<'a> {
     allow_plaintext_backup: Flag,
     auto_rotate_period: DurationSeconds,
     key_size: Count,
+    /// Vault's second half of the type's name, `44`, `65` or `87`.
+    #[serde(borrow)]
+    parameter_set: Text<'a>,
     #[serde(borrow)]
     protection: Text<'a>,
     /// Read by no endpoint but GET; known to the path.
@@ -70,8 +74,7 @@ pub(crate) async fn create(engine: Arc<Transit>, call: Call) -> Result<Response,
 /// Checks the parameters against each other; every combination has an answer here.
 fn record(request: &CreateRequest<'_>) -> Result<KeyRecord, TransitError> {
     let type_name = request.key_type.as_ref().map_or(KeyType::Aes256Gcm96.name(), Text::as_str);
-    let key_type =
-        KeyType::named(type_name).ok_or_else(|| TransitError::Caller(format!("unknown key type {type_name}")))?;
+    let (key_type, named_by_parameter_set) = named_type(type_name, request.parameter_set.as_str())?;
     let period = request.auto_rotate_period.0;
     check_rotation(period)?;
     if request.convergent_encryption.0 && !request.derived.0 {
@@ -97,10 +100,23 @@ fn record(request: &CreateRequest<'_>) -> Result<KeyRecord, TransitError> {
         allow_plaintext_backup: request.allow_plaintext_backup.0,
         auto_rotate_period_seconds: period,
         key_size,
+        named_by_parameter_set,
         ..KeyRecord::new(key_type)
     };
     check_protection(&record)?;
     Ok(record)
+}
+
+/// The type of that name, and whether it is Vault's name of ML-DSA, which wants a parameter set beside it.
+fn named_type(name: &str, parameter_set: &str) -> Result<(KeyType, bool), TransitError> {
+    if name == ML_DSA {
+        let key_type = KeyType::of_parameter_set(name, parameter_set).ok_or_else(|| {
+            TransitError::Caller(format!("invalid parameter set {parameter_set} for key type {name}"))
+        })?;
+        return Ok((key_type, true));
+    }
+    let key_type = KeyType::named(name).ok_or_else(|| TransitError::Caller(format!("unknown key type {name}")))?;
+    Ok((key_type, false))
 }
 
 /// Refuses what a key of the token cannot be.
@@ -183,6 +199,8 @@ pub(crate) struct KeyBody<'a> {
     allow_plaintext_backup: bool,
     auto_rotate_period: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    backup_info: Option<Milestone>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     convergent_encryption: Option<bool>,
     /// -1: the version is chosen per key version.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -192,7 +210,12 @@ pub(crate) struct KeyBody<'a> {
     exportable: bool,
     imported_key: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    imported_key_allow_rotation: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     kdf: Option<&'static str>,
+    /// Only the older derivation has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kdf_mode: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_size: Option<u16>,
     /// Not shown for type `hmac`.
@@ -205,13 +228,18 @@ pub(crate) struct KeyBody<'a> {
     name: &'a str,
     /// Ours: where the secret half lives.
     protection: Protection,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restore_info: Option<Milestone>,
     soft_deleted: bool,
     supports_decryption: bool,
     supports_derivation: bool,
     supports_encryption: bool,
     supports_signing: bool,
+    /// Vault's way to tell the kinds of ML-DSA apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter_set: Option<&'static str>,
     #[serde(rename = "type")]
-    key_type: KeyType,
+    key_type: &'static str,
 }
 
 /// One version: of a symmetric key its making in unix seconds, of a pair its public half.
@@ -219,7 +247,7 @@ pub(crate) struct KeyBody<'a> {
 #[serde(untagged)]
 enum VersionBody {
     Symmetric(i64),
-    Pair { certificate_chain: &'static str, creation_time: String, name: &'static str, public_key: String },
+    Pair { certificate_chain: String, creation_time: String, name: &'static str, public_key: String },
 }
 
 impl<'a> KeyBody<'a> {
@@ -229,13 +257,18 @@ impl<'a> KeyBody<'a> {
         Ok(Self {
             allow_plaintext_backup: record.allow_plaintext_backup,
             auto_rotate_period: record.auto_rotate_period_seconds,
+            backup_info: record.backup_info,
             convergent_encryption: record.derived.then_some(record.convergent_encryption),
-            convergent_encryption_version: record.convergent_encryption.then_some(-1),
+            convergent_encryption_version: record
+                .convergent_encryption
+                .then(|| record.convergent_version.map_or(-1, ConvergentVersion::number)),
             deletion_allowed: record.deletion_allowed,
             derived: record.derived,
             exportable: record.exportable,
-            imported_key: false,
-            kdf: record.derived.then_some("hkdf_sha256"),
+            imported_key: record.imported.is_some(),
+            imported_key_allow_rotation: record.imported.map(|imported| imported.allow_rotation),
+            kdf: record.derived.then(|| record.kdf.name()),
+            kdf_mode: (record.derived && record.kdf == Kdf::HmacSha256Counter).then(|| record.kdf.name()),
             key_size: record.key_size,
             keys: if key_type == KeyType::Hmac { None } else { Some(versions(key, context)?) },
             latest_version: record.latest_version,
@@ -244,12 +277,14 @@ impl<'a> KeyBody<'a> {
             min_encryption_version: record.min_encryption_version,
             name: &key.name,
             protection: record.protection,
+            restore_info: record.restore_info,
             soft_deleted: record.soft_deleted,
             supports_decryption: key_type.supports_encryption(),
             supports_derivation: key_type.supports_derivation(),
             supports_encryption: key_type.supports_encryption(),
             supports_signing: key_type.supports_signing(),
-            key_type,
+            parameter_set: key_type.parameter_set().filter(|_| record.named_by_parameter_set),
+            key_type: record.type_name(),
         })
     }
 }
@@ -260,7 +295,7 @@ fn versions(key: &Key, context: Option<&[u8]>) -> Result<BTreeMap<String, Versio
         let body = match &version.public_key {
             None => VersionBody::Symmetric(version.created_at.as_second()),
             Some(der) => VersionBody::Pair {
-                certificate_chain: "",
+                certificate_chain: pem::write_chain(&version.certificate_chain),
                 creation_time: version.created_at.to_string(),
                 name: key.record.key_type.curve_or_size(),
                 public_key: match (&version.material, context) {
