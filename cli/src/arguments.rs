@@ -2,7 +2,9 @@
 
 use crate::{
     bench::BenchCommand,
-    commands::{appliance, audit, auth, data, kv, lease, login, operator, policy, secrets, shell, token},
+    commands::{
+        appliance, audit, auth, bulk, data, kv, lease, login, operator, policy, secrets, shell, token, transit,
+    },
     output::OutputFlags,
     remote::ConnectionFlags,
 };
@@ -77,6 +79,11 @@ pub(crate) enum Command {
     /// Key-value secrets, either version
     #[command(subcommand)]
     Kv(kv::KvCommand),
+    /// Encrypt and sign with keys the server keeps; manage them
+    Transit(Box<transit::TransitFlags>),
+    /// Work over many ciphertexts at once
+    #[command(subcommand)]
+    Bulk(bulk::BulkCommand),
     /// Show the API's own help for a path
     PathHelp(data::PathFlags),
     /// Print what this command line would use

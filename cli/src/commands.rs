@@ -5,6 +5,7 @@
 pub(crate) mod appliance;
 pub(crate) mod audit;
 pub(crate) mod auth;
+pub(crate) mod bulk;
 pub(crate) mod data;
 pub(crate) mod kv;
 pub(crate) mod lease;
@@ -16,6 +17,7 @@ pub(crate) mod secrets;
 pub(crate) mod shell;
 pub(crate) mod status;
 pub(crate) mod token;
+pub(crate) mod transit;
 
 use crate::{
     arguments::{Arguments, Command},
@@ -66,6 +68,8 @@ fn over_http(command: &Command, flags: &connection::ConnectionFlags, output: &Ou
         Command::Patch(flags) => data::patch(&remote, flags, output)?,
         Command::Unwrap(flags) => data::unwrap(remote, flags, output)?,
         Command::Kv(command) => kv::run(&remote, command, output)?,
+        Command::Bulk(command) => bulk::run(&remote, command, output)?,
+        Command::Transit(flags) => return transit::run(&remote, flags, output),
         Command::PathHelp(flags) => data::path_help(&remote, flags, output)?,
         local => return Err(Failure::local(format!("this command does not speak HTTP: {local:?}"))),
     }

@@ -5,6 +5,7 @@ use crate::failure::{Failure, Result};
 use reqwest::blocking::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// A complete answer of the server.
 #[derive(Debug)]
@@ -73,6 +74,15 @@ impl Answer {
     pub(crate) fn content(&self) -> Map<String, Value> {
         let content = self.json.get("data").filter(|data| data.is_object()).unwrap_or(&self.json);
         content.as_object().cloned().unwrap_or_default()
+    }
+
+    /// A secret text of `data`, taken out: no copy of it stays in this answer.
+    pub(crate) fn take_secret(&mut self, member: &str) -> Option<Zeroizing<String>> {
+        self.body.zeroize();
+        match self.json.get_mut("data")?.get_mut(member).map(Value::take)? {
+            Value::String(text) => Some(Zeroizing::new(text)),
+            _ => None,
+        }
     }
 
     /// The envelope, if this is one.
@@ -161,6 +171,14 @@ mod tests {
         assert!(answer(404, json!({"data": {"metadata": {}}})).successful(&ask, "x").is_ok());
         let absent = answer(404, json!({"errors": []})).successful(&ask, "x").unwrap_err();
         assert!(absent.to_string().contains("nothing at secret/data/a"), "{absent}");
+    }
+
+    #[test]
+    fn a_secret_that_was_taken_is_in_the_answer_no_more() {
+        let mut answer = answer(200, json!({"data": {"plaintext": "c2VjcmV0", "ciphertext": "c"}}));
+        assert_eq!(answer.take_secret("plaintext").unwrap().as_str(), "c2VjcmV0");
+        assert!(answer.body.is_empty() && !format!("{answer:?}").contains("c2VjcmV0"));
+        assert!(answer.take_secret("plaintext").is_none() && answer.data()["ciphertext"] == "c");
     }
 
     #[test]

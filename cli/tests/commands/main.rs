@@ -3,6 +3,7 @@
 
 mod hardening;
 mod stub;
+mod transit;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, os::unix::fs::symlink, process::Output};
 use stub::{Reply, Stub};

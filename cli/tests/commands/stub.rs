@@ -33,6 +33,10 @@ pub(crate) struct Stub {
 
 impl Stub {
     pub(crate) fn start<const N: usize>(replies: [Reply; N]) -> Self {
+        Self::start_with(replies.into())
+    }
+
+    pub(crate) fn start_with(replies: Vec<Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (sender, requests) = channel();
