@@ -8,17 +8,19 @@
 
 mod appliance;
 mod engines;
+mod envelope;
 mod requests;
 
 pub use appliance::{audit_verify, config_toml, config_vault, shares, store_records};
 pub use engines::{alternative_names, certificate, certificate_request, ciphertext, transit_batch};
+pub use envelope::sealed_file;
 pub use requests::{body, form, json_limits, parameters, policy, request_path};
 
 /// A target's name and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     ("alternative_names", alternative_names),
     ("audit_verify", audit_verify),
     ("body", body),
@@ -32,6 +34,7 @@ pub const TARGETS: [Target; 16] = [
     ("parameters", parameters),
     ("policy", policy),
     ("request_path", request_path),
+    ("sealed_file", sealed_file),
     ("shares", shares),
     ("store_records", store_records),
     ("transit_batch", transit_batch),
