@@ -96,13 +96,9 @@ def rsa_pkcs8(n, e, d, p, q):
 
 def small_factor_rsa():
     """2048 bits, but one factor is 3."""
-    q = next(candidate for candidate in range(2**2046 + 1, 2**2046 + 200_000, 2) if candidate % 3 == 2 and probably_prime(candidate))
+    q = 2**2046 + 4147  # the first prime above that leaves 2 when divided by 3, so 65537 has an inverse
     n, phi = 3 * q, 2 * (q - 1)
     return rsa_pkcs8(n, 65537, pow(65537, -1, phi), q, 3)
-
-
-def probably_prime(value):
-    return all(value % small for small in (3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)) and pow(2, value - 1, value) == 1
 
 
 @functools.cache
