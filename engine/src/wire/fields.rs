@@ -1,9 +1,13 @@
 //! Weakly typed members: flags, counts, texts, lists, key-value pairs and base64.
 
-use super::parse::{NOT_BASE64, NOT_BOOL, NOT_INT, NOT_PAIR, OUT_OF_RANGE};
+use super::parse::{INT_OUT_OF_RANGE, NOT_BASE64, NOT_BOOL, NOT_INT, NOT_PAIR};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, de};
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    num::{IntErrorKind, ParseIntError},
+};
 
 /// A boolean: `true`, `"true"`, `"1"`, `1`, `"t"`; null and "" are false (Go's `ParseBool` and weak decoding).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -54,7 +58,7 @@ macro_rules! scalar {
                     }
 
                     fn visit_u64<E: de::Error>(self, value: u64) -> Result<$type, E> {
-                        let value = i64::try_from(value).map_err(|_| E::custom(OUT_OF_RANGE))?;
+                        let value = i64::try_from(value).map_err(|_| E::custom(INT_OUT_OF_RANGE))?;
                         $from_i64(value).map($type).map_err(E::custom)
                     }
 
@@ -81,8 +85,8 @@ scalar!(
         _ => Err(NOT_BOOL),
     },
     Ok::<bool, &str>,
-    |number: i64| Ok::<bool, &str>(number != 0),
-    |number: f64| whole(number).map(|number| number != 0)
+    |number: i64| if (0..=1).contains(&number) { Ok(number == 1) } else { Err(NOT_BOOL) },
+    |_: f64| Err::<bool, &str>(NOT_BOOL)
 );
 
 scalar!(
@@ -90,7 +94,7 @@ scalar!(
     "an integer",
     |text: &str| {
         let text = text.trim();
-        if text.is_empty() { Ok(0) } else { text.parse::<i64>().map_err(|_| NOT_INT) }
+        if text.is_empty() { Ok(0) } else { text.parse::<i64>().map_err(|error| not_int(&error)) }
     },
     |flag: bool| Ok::<i64, &str>(i64::from(flag)),
     Ok::<i64, &str>,
@@ -106,10 +110,16 @@ scalar!(
     |number: f64| Ok::<String, &str>(number.to_string())
 );
 
-/// Cuts the fraction off, as Go's weak decoding does.
+fn not_int(error: &ParseIntError) -> &'static str {
+    match error.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => INT_OUT_OF_RANGE,
+        _ => NOT_INT,
+    }
+}
+
+/// Refuses what is no whole number; JSON numbers beyond 64 bits arrive as floating point too.
 fn whole(number: f64) -> Result<i64, &'static str> {
-    #[expect(clippy::cast_possible_truncation, reason = "the range is checked; the fraction is cut off")]
-    if number.is_finite() && number.abs() < 9e15 { Ok(number as i64) } else { Err(OUT_OF_RANGE) }
+    Err(if number.abs() >= 9.2e18 { INT_OUT_OF_RANGE } else { NOT_INT })
 }
 
 impl<'de> Deserialize<'de> for CommaList {

@@ -11,9 +11,10 @@ pub(super) const DURATION: &str = "time: invalid duration";
 pub(super) const OUT_OF_RANGE: &str = "value out of range";
 pub(super) const NOT_BOOL: &str = "'' cannot parse value as 'bool': strconv.ParseBool: invalid syntax";
 pub(super) const NOT_INT: &str = "'' cannot parse value as 'int': strconv.ParseInt: invalid syntax";
+pub(super) const INT_OUT_OF_RANGE: &str = "'' cannot parse value as 'int': strconv.ParseInt: value out of range";
 pub(super) const NOT_PAIR: &str = "invalid key pair";
 pub(super) const NOT_BASE64: &str = "illegal base64 data";
-const OWN_MESSAGES: [&str; 6] = [DURATION, OUT_OF_RANGE, NOT_BOOL, NOT_INT, NOT_PAIR, NOT_BASE64];
+const OWN_MESSAGES: [&str; 7] = [DURATION, OUT_OF_RANGE, INT_OUT_OF_RANGE, NOT_BOOL, NOT_INT, NOT_PAIR, NOT_BASE64];
 
 /// Parses a JSON object into `T`; empty bytes are an empty object. `ignored` hears of members `T` does not know.
 ///

@@ -124,11 +124,26 @@ fn only_top_level_members_are_reported_as_ignored() {
 
 #[test]
 fn fractions_survive_as_text() {
-    let form = parse(r#"{"name":1.5,"uses":2.9,"flag":1,"list":[1,true],"ttl":"90m"}"#).unwrap();
+    let form = parse(r#"{"name":1.5,"uses":2,"flag":1,"list":[1,true],"ttl":"90m"}"#).unwrap();
     assert_eq!((form.name.0.as_str(), form.uses.0, form.flag.0, form.ttl.0), ("1.5", 2, true, 5400));
     assert_eq!(form.list.0, ["1", "1"]);
     assert!(form.meta.0.is_empty() && form.plain.is_empty() && form.small == 0 && form.bytes.0.expose().is_empty());
     assert!(matches!(form.choice, Choice::One));
+}
+
+#[test]
+fn what_is_no_whole_number_is_no_count_and_no_flag() {
+    let of = |value: &str| parse(&format!(r#"{{"uses":{value}}}"#)).unwrap_err();
+    for value in ["2.9", "2.0", "1e3", "\"2.9\"", "\"x\""] {
+        assert!(of(value).ends_with("strconv.ParseInt: invalid syntax"), "{value}");
+    }
+    for value in ["9223372036854775808", "1e40", "-99999999999999999999", "\"99999999999999999999\""] {
+        assert!(of(value).ends_with("strconv.ParseInt: value out of range"), "{value}");
+    }
+    for value in ["2", "-1", "1.5", "\"yes\""] {
+        let told = parse(&format!(r#"{{"flag":{value}}}"#)).unwrap_err();
+        assert!(told.ends_with("strconv.ParseBool: invalid syntax"), "{value}: {told}");
+    }
 }
 
 proptest! {
