@@ -256,6 +256,10 @@ def said(body):
 FRAME = re.compile(r"^1 error occurred:\n\t\* (.*)\n\n$", re.DOTALL)
 
 
+def text_of(value):
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def unframed(value):
     framed = FRAME.match(value) if isinstance(value, str) else None
     return framed.group(1) if framed else value
@@ -264,8 +268,8 @@ def unframed(value):
 class AllowList:
     """Intended differences; each entry needs a reason and must be used.
 
-    An entry matches by `step` and `place` (patterns), `reference` and `candidate` (values); with `same_text` both must say
-    the same but for OpenBao's frame around it.
+    An entry matches by `step` and `place` (patterns), `reference` and `candidate` (values), `reference_like` and
+    `candidate_like` (patterns); with `same_text` both must say the same but for OpenBao's frame around it.
     """
 
     def __init__(self, path):
@@ -286,6 +290,9 @@ class AllowList:
             if "reference" in entry and entry["reference"] != left:
                 continue
             if "candidate" in entry and entry["candidate"] != right:
+                continue
+            if not all(re.fullmatch(entry[name], text_of(value), re.DOTALL) for name, value in
+                       (("reference_like", left), ("candidate_like", right)) if name in entry):  # fmt: skip
                 continue
             if entry.get("same_text") and unframed(left) != unframed(right):
                 continue

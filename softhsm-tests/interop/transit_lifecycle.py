@@ -96,8 +96,8 @@ def soft_deletion():
     yield write("soft/restore-live", "keys/soft/soft-delete-restore")
     yield write("soft/by-post", "keys/soft/soft-delete")
     for key in ("soft", "soft-signer"):
-        yield remove(f"soft/delete-{key}", f"keys/{key}/soft-delete")
-        yield remove(f"soft/delete-{key}-again", f"keys/{key}/soft-delete")
+        yield remove(f"soft/delete-{key}", f"keys/{key}/soft-delete", opaque=("public_key",))
+        yield remove(f"soft/delete-{key}-again", f"keys/{key}/soft-delete", opaque=("public_key",))
         yield read(f"soft/read-{key}", f"keys/{key}", opaque=("public_key",))
     for name, path, body in (
         ("encrypt", "encrypt/soft", {"plaintext": TEXT}), ("encrypt-batch", "encrypt/soft", {"batch_input": [{"plaintext": TEXT}]}),
