@@ -51,7 +51,7 @@ impl Need {
     }
 
     /// The row that answers for this need: raw ECDSA does not care for the hash, nor PSS for the salt, nor RSA for the
-    /// modulus.
+    /// modulus. PKCS#1 v1.5 is raw too; SHA-224 stands for the hashes that tokens hardly ever have by themselves.
     fn row(self) -> Self {
         match self {
             Self::Sign(algorithm, SignScheme::Ecdsa(_)) => {
@@ -60,6 +60,15 @@ impl Need {
             Self::Sign(_, SignScheme::RsaPss { hash, .. }) => {
                 Self::Sign(KeyAlgorithm::Rsa2048, SignScheme::RsaPss { hash, salt: SaltLength::Digest })
             }
+            Self::Sign(
+                _,
+                SignScheme::RsaPkcs1(
+                    HashAlgorithm::Sha3_224
+                    | HashAlgorithm::Sha3_256
+                    | HashAlgorithm::Sha3_384
+                    | HashAlgorithm::Sha3_512,
+                ),
+            ) => Self::Sign(KeyAlgorithm::Rsa2048, SignScheme::RsaPkcs1(HashAlgorithm::Sha224)),
             Self::Sign(_, scheme @ SignScheme::RsaPkcs1(_)) => Self::Sign(KeyAlgorithm::Rsa2048, scheme),
             other => other,
         }

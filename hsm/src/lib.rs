@@ -39,4 +39,4 @@ pub use key::{
 };
 pub use pkcs11::{Pin, Pkcs11Config, TokenChoice};
 pub use scheme::{HashAlgorithm, MacAlgorithm, RsaPadding, SaltLength, SignInput, SignScheme};
-pub use software::verify;
+pub use software::{verify, verify_unhashed_pkcs1};

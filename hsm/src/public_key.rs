@@ -51,6 +51,15 @@ pub(crate) fn algorithm_of(spki_der: &[u8]) -> Result<Kind, HsmError> {
     }
 }
 
+/// Modulus and public exponent of an RSA key, big-endian without leading zeros.
+pub(crate) fn rsa_numbers(spki_der: &[u8]) -> Result<(Vec<u8>, Vec<u8>), HsmError> {
+    let unreadable = |_| HsmError::invalid("not an RSA public key");
+    let info = Spki::from_der(spki_der).map_err(unreadable)?;
+    let key = info.subject_public_key.as_bytes().unwrap_or_default();
+    let key = RsaPublicKey::from_der(key).map_err(unreadable)?;
+    Ok((key.modulus.as_bytes().to_vec(), key.public_exponent.as_bytes().to_vec()))
+}
+
 /// `RSAPublicKey` (RFC 8017 §A.1.1).
 #[derive(der::Sequence)]
 struct RsaPublicKey<'a> {

@@ -3,7 +3,12 @@
 use std::fmt;
 
 use aws_lc_rs::digest;
+use der::{
+    Encode,
+    asn1::{Null, ObjectIdentifier, OctetStringRef},
+};
 use serde::{Deserialize, Serialize};
+use sha3::Digest as _;
 
 use crate::{HsmError, KeyAlgorithm};
 
@@ -21,6 +26,8 @@ pub enum HashAlgorithm {
     Sha384,
     /// SHA-512.
     Sha512,
+    /// SHA3-224.
+    Sha3_224,
     /// SHA3-256.
     Sha3_256,
     /// SHA3-384.
@@ -33,26 +40,63 @@ impl HashAlgorithm {
     /// The digest of `message`.
     #[must_use]
     pub fn digest(self, message: &[u8]) -> Vec<u8> {
-        digest::digest(self.implementation(), message).as_ref().to_vec()
+        match self.implementation() {
+            Some(function) => digest::digest(function, message).as_ref().to_vec(),
+            None => sha3::Sha3_224::digest(message).to_vec(),
+        }
     }
 
     /// Length of a digest in bytes.
     #[must_use]
     pub fn digest_bytes(self) -> usize {
-        self.implementation().output_len()
+        match self {
+            Self::Sha1 => 20,
+            Self::Sha224 | Self::Sha3_224 => 28,
+            Self::Sha256 | Self::Sha3_256 => 32,
+            Self::Sha384 | Self::Sha3_384 => 48,
+            Self::Sha512 | Self::Sha3_512 => 64,
+        }
     }
 
-    pub(crate) fn implementation(self) -> &'static digest::Algorithm {
-        match self {
+    /// The function of aws-lc-rs, which has no SHA3-224.
+    pub(crate) fn implementation(self) -> Option<&'static digest::Algorithm> {
+        Some(match self {
             Self::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
             Self::Sha224 => &digest::SHA224,
             Self::Sha256 => &digest::SHA256,
             Self::Sha384 => &digest::SHA384,
             Self::Sha512 => &digest::SHA512,
+            Self::Sha3_224 => return None,
             Self::Sha3_256 => &digest::SHA3_256,
             Self::Sha3_384 => &digest::SHA3_384,
             Self::Sha3_512 => &digest::SHA3_512,
+        })
+    }
+
+    /// `DigestInfo` (RFC 8017 §9.2) of a digest, parameters NULL.
+    pub(crate) fn digest_info(self, digest: &[u8]) -> Result<Vec<u8>, HsmError> {
+        #[derive(der::Sequence)]
+        struct DigestInfo<'a> {
+            algorithm: spki::AlgorithmIdentifier<Null>,
+            digest: &'a OctetStringRef,
         }
+        let oid = match self {
+            Self::Sha1 => "1.3.14.3.2.26",
+            Self::Sha224 => "2.16.840.1.101.3.4.2.4",
+            Self::Sha256 => "2.16.840.1.101.3.4.2.1",
+            Self::Sha384 => "2.16.840.1.101.3.4.2.2",
+            Self::Sha512 => "2.16.840.1.101.3.4.2.3",
+            Self::Sha3_224 => "2.16.840.1.101.3.4.2.7",
+            Self::Sha3_256 => "2.16.840.1.101.3.4.2.8",
+            Self::Sha3_384 => "2.16.840.1.101.3.4.2.9",
+            Self::Sha3_512 => "2.16.840.1.101.3.4.2.10",
+        };
+        let failed = HsmError::Internal { detail: "a DigestInfo could not be encoded" };
+        let (Ok(oid), Ok(digest)) = (ObjectIdentifier::new(oid), OctetStringRef::new(digest)) else {
+            return Err(failed);
+        };
+        let algorithm = spki::AlgorithmIdentifier { oid, parameters: Some(Null) };
+        DigestInfo { algorithm, digest }.to_der().map_err(|_| failed)
     }
 }
 
@@ -64,6 +108,7 @@ impl fmt::Display for HashAlgorithm {
             Self::Sha256 => "SHA-256",
             Self::Sha384 => "SHA-384",
             Self::Sha512 => "SHA-512",
+            Self::Sha3_224 => "SHA3-224",
             Self::Sha3_256 => "SHA3-256",
             Self::Sha3_384 => "SHA3-384",
             Self::Sha3_512 => "SHA3-512",
@@ -225,5 +270,39 @@ impl fmt::Display for MacAlgorithm {
             Self::HmacSha384 => "HMAC-SHA-384",
             Self::HmacSha512 => "HMAC-SHA-512",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 8017 §9.2, note 1.
+    #[test]
+    fn digest_info_of_sha256_is_the_rfcs() {
+        let info = HashAlgorithm::Sha256.digest_info(&[0xAA; 32]).unwrap();
+        let prefix = data_encoding::HEXLOWER.encode(&info[..19]);
+        assert_eq!(prefix, "3031300d060960864801650304020105000420");
+    }
+
+    #[test]
+    fn digests_have_the_length_they_claim() {
+        use HashAlgorithm as Hash;
+        for hash in [
+            Hash::Sha1,
+            Hash::Sha224,
+            Hash::Sha256,
+            Hash::Sha384,
+            Hash::Sha512,
+            Hash::Sha3_224,
+            Hash::Sha3_256,
+            Hash::Sha3_384,
+            Hash::Sha3_512,
+        ] {
+            assert_eq!(hash.digest(b"text").len(), hash.digest_bytes(), "{hash}");
+        }
+        // As `openssl dgst -sha3-224` prints it.
+        let sum = data_encoding::HEXLOWER.encode(&Hash::Sha3_224.digest(b"hello"));
+        assert_eq!(sum, "b87f88c72702fff1748e58b87e9141a42c0dbedc29a78cb0d4a5cd81");
     }
 }

@@ -22,10 +22,13 @@ use crate::{HsmError, KeyAlgorithm, MacAlgorithm, RsaPadding, SignInput, SignSch
 
 mod parameters;
 pub(crate) use parameters::longest_salt;
+mod rejection;
+mod rsa_public;
 pub(crate) mod token;
 mod verify;
 
-pub use verify::verify;
+pub use rejection::choose_pkcs1_plaintext;
+pub use verify::{verify, verify_unhashed_pkcs1};
 
 /// A key held in this process.
 pub struct SoftwareKey {
@@ -44,6 +47,8 @@ enum Material {
 struct RsaMaterial {
     sign: RsaKeyPair,
     decrypt: PrivateDecryptingKey,
+    /// What a PKCS#1 v1.5 ciphertext with bad padding decrypts to is made from.
+    rejection: rejection::Secret,
 }
 
 impl SoftwareKey {
@@ -101,7 +106,8 @@ impl SoftwareKey {
                 }
                 let decrypt = PrivateDecryptingKey::from_pkcs8(bytes).map_err(|_| rejected())?;
                 let public = spki(sign.public_key())?;
-                (Material::Rsa(Box::new(RsaMaterial { sign, decrypt })), public)
+                let rejection = rejection::Secret::of_private_key(bytes, sign.public_modulus_len())?;
+                (Material::Rsa(Box::new(RsaMaterial { sign, decrypt, rejection })), public)
             }
             _ => {
                 let pair = EcdsaKeyPair::from_pkcs8(curve(algorithm)?, bytes).map_err(|_| rejected())?;
@@ -169,7 +175,8 @@ impl SoftwareKey {
         }
     }
 
-    /// Decrypts with an RSA key.
+    /// Decrypts with an RSA key. A PKCS#1 v1.5 ciphertext of the right size never fails: bad padding comes out as a
+    /// random message that is always the same for this ciphertext, so that nobody learns whether the padding was good.
     ///
     /// # Errors
     ///
@@ -180,12 +187,16 @@ impl SoftwareKey {
         };
         let key = pair.decrypt.clone();
         let mut buffer = Zeroizing::new(vec![0; key.key_size_bytes()]);
-        let opened = match padding {
-            RsaPadding::Pkcs1v15 => Pkcs1PrivateDecryptingKey::new(key)
-                .and_then(|key| key.decrypt(ciphertext, &mut buffer).map(|out| out.len())),
-            RsaPadding::OaepSha1 | RsaPadding::OaepSha256 => OaepPrivateDecryptingKey::new(key)
-                .and_then(|key| key.decrypt(oaep(padding), ciphertext, &mut buffer, None).map(|out| out.len())),
-        };
+        if padding == RsaPadding::Pkcs1v15 {
+            if ciphertext.len() != buffer.len() {
+                return Err(HsmError::BadData);
+            }
+            let opened = Pkcs1PrivateDecryptingKey::new(key)
+                .and_then(|key| key.decrypt(ciphertext, &mut buffer).map(|out| out.len()));
+            return choose_pkcs1_plaintext(opened.ok(), &buffer, &pair.rejection.of_ciphertext(ciphertext));
+        }
+        let opened = OaepPrivateDecryptingKey::new(key)
+            .and_then(|key| key.decrypt(oaep(padding), ciphertext, &mut buffer, None).map(|out| out.len()));
         let length = opened.map_err(|_| HsmError::BadData)?;
         buffer.truncate(length);
         Ok(buffer)

@@ -9,10 +9,7 @@ use cryptoki::{
     object::ObjectHandle,
     session::Session,
 };
-use der::{
-    Encode,
-    asn1::{ObjectIdentifier, OctetStringRef, UintRef},
-};
+use der::{Encode, asn1::UintRef};
 use zeroize::Zeroizing;
 
 use super::{
@@ -77,7 +74,7 @@ fn sign_unverified(
             Ok(ecdsa_der(&raw)?)
         }
         SignScheme::RsaPkcs1(hash) => {
-            let info = digest_info(hash, &input.digest(hash)?)?;
+            let info = hash.digest_info(&input.digest(hash)?)?;
             Ok(session.sign(&Mechanism::RsaPkcs, handle, &info)?)
         }
         SignScheme::RsaPss { hash, salt } => {
@@ -111,29 +108,6 @@ fn ecdsa_der(raw: &[u8]) -> Result<Vec<u8>, HsmError> {
     let (r, s) = raw.split_at(raw.len() / 2);
     let (Ok(r), Ok(s)) = (UintRef::new(r), UintRef::new(s)) else { return Err(malformed) };
     SignatureValue { r, s }.to_der().map_err(|_| malformed)
-}
-
-/// `DigestInfo` (RFC 8017 §9.2), parameters NULL.
-fn digest_info(hash: HashAlgorithm, digest: &[u8]) -> Result<Vec<u8>, HsmError> {
-    #[derive(der::Sequence)]
-    struct DigestInfo<'a> {
-        algorithm: spki::AlgorithmIdentifier<der::asn1::Null>,
-        digest: &'a OctetStringRef,
-    }
-    let oid = match hash {
-        HashAlgorithm::Sha1 => "1.3.14.3.2.26",
-        HashAlgorithm::Sha224 => "2.16.840.1.101.3.4.2.4",
-        HashAlgorithm::Sha256 => "2.16.840.1.101.3.4.2.1",
-        HashAlgorithm::Sha384 => "2.16.840.1.101.3.4.2.2",
-        HashAlgorithm::Sha512 => "2.16.840.1.101.3.4.2.3",
-        HashAlgorithm::Sha3_256 => "2.16.840.1.101.3.4.2.8",
-        HashAlgorithm::Sha3_384 => "2.16.840.1.101.3.4.2.9",
-        HashAlgorithm::Sha3_512 => "2.16.840.1.101.3.4.2.10",
-    };
-    let failed = HsmError::Internal { detail: "a DigestInfo could not be encoded" };
-    let (Ok(oid), Ok(digest)) = (ObjectIdentifier::new(oid), OctetStringRef::new(digest)) else { return Err(failed) };
-    let algorithm = spki::AlgorithmIdentifier { oid, parameters: Some(der::asn1::Null) };
-    DigestInfo { algorithm, digest }.to_der().map_err(|_| failed)
 }
 
 fn pss_mechanisms(hash: HashAlgorithm) -> Option<(MechanismType, PkcsMgfType)> {
@@ -246,13 +220,5 @@ mod tests {
         assert_eq!(&der[..6], [0x30, 38, 0x02, 1, 5, 0x02]);
         assert_eq!(&der[6..9], [33, 0, 0x80]);
         assert!(ecdsa_der(&[1; 63]).is_err() && ecdsa_der(&[]).is_err());
-    }
-
-    /// RFC 8017 §9.2, note 1.
-    #[test]
-    fn digest_info_of_sha256_is_the_rfcs() {
-        let info = digest_info(HashAlgorithm::Sha256, &[0xAA; 32]).unwrap();
-        let prefix = data_encoding::HEXLOWER.encode(&info[..19]);
-        assert_eq!(prefix, "3031300d060960864801650304020105000420");
     }
 }

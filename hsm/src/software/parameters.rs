@@ -24,7 +24,8 @@ use crate::{HashAlgorithm, HsmError, KeyAlgorithm, SaltLength, SignInput, SignSc
 /// The digest under the scheme's hash, in the library's type.
 pub(super) fn imported_digest(scheme: SignScheme, input: &SignInput) -> Result<Digest, HsmError> {
     let hash = scheme.hash().ok_or(HsmError::Internal { detail: "a scheme without a hash asked for a digest" })?;
-    import(&input.digest(hash)?, hash.implementation())
+    let function = hash.implementation().ok_or_else(|| HsmError::not_supported(scheme.to_string()))?;
+    import(&input.digest(hash)?, function)
 }
 
 /// The digest at the length the curve's algorithm of aws-lc-rs expects.

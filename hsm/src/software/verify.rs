@@ -2,24 +2,20 @@
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 
-use super::parameters;
-use crate::{HashAlgorithm, HsmError, KeyAlgorithm, SaltLength, SignInput, SignScheme, public_key};
+use super::{parameters, rsa_public};
+use crate::{HsmError, KeyAlgorithm, SaltLength, SignInput, SignScheme, public_key};
 
 /// Whether `signature` is one over `input` under the public key (SubjectPublicKeyInfo, DER).
 ///
 /// # Errors
 ///
-/// [`HsmError::InvalidInput`] if the key is unreadable or does not fit the scheme, [`HsmError::NotSupported`] for
-/// combinations aws-lc-rs does not verify (RSA with SHA-224 or SHA-3, PSS with SHA-1 or SHA-224).
+/// [`HsmError::InvalidInput`] if the key is unreadable or does not fit the scheme.
 pub fn verify(spki_der: &[u8], scheme: SignScheme, input: &SignInput, signature: &[u8]) -> Result<bool, HsmError> {
     let algorithm = public_key::algorithm_of(spki_der)?;
     match (scheme, algorithm) {
         (SignScheme::Ecdsa(_), public_key::Kind::Ec(curve)) => verify_ecdsa(spki_der, curve, scheme, input, signature),
         (SignScheme::Ed25519, public_key::Kind::Ed25519) => {
             Ok(UnparsedPublicKey::new(&ED25519, spki_der).verify(input.message()?, signature).is_ok())
-        }
-        (SignScheme::RsaPss { hash, salt: SaltLength::Auto }, public_key::Kind::Rsa { modulus_bytes }) => {
-            verify_any_salt(spki_der, hash, modulus_bytes, input, signature)
         }
         (SignScheme::RsaPkcs1(_) | SignScheme::RsaPss { .. }, public_key::Kind::Rsa { modulus_bytes }) => {
             verify_rsa(spki_der, scheme, modulus_bytes, input, signature)
@@ -40,6 +36,8 @@ fn verify_ecdsa(
     Ok(UnparsedPublicKey::new(algorithm, spki_der).verify_digest(&digest, signature).is_ok())
 }
 
+/// aws-lc-rs where it verifies the scheme; our own reading of the padding for the other hashes and for a salt of any
+/// length.
 fn verify_rsa(
     spki_der: &[u8],
     scheme: SignScheme,
@@ -47,25 +45,29 @@ fn verify_rsa(
     input: &SignInput,
     signature: &[u8],
 ) -> Result<bool, HsmError> {
-    let parameters = parameters::rsa_verification(scheme, modulus_bytes)?;
-    let digest = parameters::imported_digest(scheme, input)?;
-    Ok(UnparsedPublicKey::new(parameters, spki_der).verify_digest(&digest, signature).is_ok())
-}
-
-/// The usual lengths first: longest, digest, none; then all others.
-fn verify_any_salt(
-    spki_der: &[u8],
-    hash: HashAlgorithm,
-    modulus_bytes: usize,
-    input: &SignInput,
-    signature: &[u8],
-) -> Result<bool, HsmError> {
-    let longest = u16::try_from(parameters::longest_salt(hash, modulus_bytes)).unwrap_or(u16::MAX);
-    let usual = [SaltLength::Fixed(longest), SaltLength::Digest, SaltLength::Fixed(0)];
-    for salt in usual.into_iter().chain((1..longest).map(SaltLength::Fixed)) {
-        if verify_rsa(spki_der, SignScheme::RsaPss { hash, salt }, modulus_bytes, input, signature)? {
-            return Ok(true);
+    if let SignScheme::RsaPss { hash, salt: SaltLength::Auto } = scheme {
+        return rsa_public::verify_pss(spki_der, hash, None, &input.digest(hash)?, signature);
+    }
+    match (parameters::rsa_verification(scheme, modulus_bytes), scheme) {
+        (Err(HsmError::NotSupported { .. }), SignScheme::RsaPkcs1(hash)) => {
+            rsa_public::verify_pkcs1(spki_der, &hash.digest_info(&input.digest(hash)?)?, signature)
+        }
+        (Err(HsmError::NotSupported { .. }), SignScheme::RsaPss { hash, salt }) => {
+            let length = if let SaltLength::Fixed(length) = salt { length.into() } else { hash.digest_bytes() };
+            rsa_public::verify_pss(spki_der, hash, Some(length), &input.digest(hash)?, signature)
+        }
+        (parameters, _) => {
+            let digest = parameters::imported_digest(scheme, input)?;
+            Ok(UnparsedPublicKey::new(parameters?, spki_der).verify_digest(&digest, signature).is_ok())
         }
     }
-    Ok(false)
+}
+
+/// Whether `signature` is a PKCS#1 v1.5 signature over `input` itself, with no hash named in it.
+///
+/// # Errors
+///
+/// [`HsmError::InvalidInput`] if the key is unreadable.
+pub fn verify_unhashed_pkcs1(spki_der: &[u8], input: &[u8], signature: &[u8]) -> Result<bool, HsmError> {
+    rsa_public::verify_pkcs1(spki_der, input, signature)
 }

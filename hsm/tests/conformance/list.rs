@@ -149,7 +149,8 @@ fn signatures() -> Vec<(A, S)> {
         pairs.extend([H::Sha1, H::Sha256, H::Sha384, H::Sha512].map(|hash| (curve, S::Ecdsa(hash))));
     }
     pairs.push((A::Ed25519, S::Ed25519));
-    pairs.extend([H::Sha1, H::Sha224, H::Sha256, H::Sha384, H::Sha512].map(|hash| (A::Rsa2048, S::RsaPkcs1(hash))));
+    let pkcs1 = [H::Sha1, H::Sha224, H::Sha256, H::Sha384, H::Sha512, H::Sha3_224, H::Sha3_512];
+    pairs.extend(pkcs1.map(|hash| (A::Rsa2048, S::RsaPkcs1(hash))));
     pairs.extend([H::Sha256, H::Sha384, H::Sha512].map(|hash| (A::Rsa2048, S::rsa_pss(hash))));
     for salt in [SaltLength::Auto, SaltLength::Fixed(0)] {
         pairs.push((A::Rsa2048, S::RsaPss { hash: H::Sha256, salt }));
