@@ -1,5 +1,6 @@
 //! The endpoints, one file each: request, response, handler.
 
+pub(crate) mod cmac;
 pub(crate) mod config;
 pub(crate) mod datakey;
 pub(crate) mod decrypt;
@@ -13,6 +14,7 @@ pub(crate) mod random;
 pub(crate) mod rewrap;
 pub(crate) mod rotate;
 pub(crate) mod sign;
+mod signature_request;
 pub(crate) mod soft_delete;
 pub(crate) mod trim;
 pub(crate) mod verify;

@@ -221,6 +221,11 @@ impl<'a> CipherItem<'a> {
             "associated_data" => self.associated_data = optional_text(value)?,
             "key_version" => self.key_version = integer(value)?,
             "reference" => self.reference = optional_text(value)?,
+            "nonce" => self.rare.get_or_insert_default().nonce = optional_text(value)?,
+            "padding_scheme" | "decrypt_padding_scheme" => {
+                self.rare.get_or_insert_default().padding = optional_text(value)?;
+            }
+            "encrypt_padding_scheme" => self.rare.get_or_insert_default().new_padding = optional_text(value)?,
             _ => {}
         }
         Ok(())
@@ -293,6 +298,8 @@ pub(crate) struct SignatureItem<'a> {
     pub(crate) context: Cow<'a, str>,
     pub(crate) signature: Option<Cow<'a, str>>,
     pub(crate) hmac: Option<Cow<'a, str>>,
+    pub(crate) cmac: Option<Cow<'a, str>>,
+    pub(crate) mac_length: i64,
     pub(crate) reference: Cow<'a, str>,
 }
 
@@ -305,6 +312,8 @@ impl<'a> BatchItem<'a> for SignatureItem<'a> {
             "context" => self.context = loose_text(value)?,
             "signature" => self.signature = Some(loose_text(value)?),
             "hmac" => self.hmac = Some(loose_text(value)?),
+            "cmac" => self.cmac = Some(loose_text(value)?),
+            "mac_length" => self.mac_length = integer(value)?,
             "reference" => self.reference = loose_text(value)?,
             _ => {}
         }

@@ -6,15 +6,19 @@
 use crate::{
     aead::{DerivedKey, TAG_BYTES},
     ciphertext::{Kind, write_prefix},
+    derivation::ConvergentVersion,
     encoding,
     error::TransitError,
     key::{Key, Numbered},
-    key_type::Protection,
-    nonce::NONCE_BYTES,
-    version::{KeyVersion, Material},
+    key_type::{KeyType, Protection},
+    nonce::{LONGEST_NONCE_BYTES, NONCE_BYTES},
+    version::{KeyVersion, MacKey, Material},
 };
 use chancery_engine::secret::wipe;
-use chancery_hsm::{AeadSealed, Hsm, HsmError, Need, RsaPadding, software::rsa_encrypt};
+use chancery_hsm::{
+    AeadSealed, Hsm, HsmError, KeyReference, MacAlgorithm, Need, RsaPadding,
+    software::{choose_pkcs1_plaintext, rsa_encrypt},
+};
 use std::borrow::Cow;
 use zeroize::Zeroizing;
 
@@ -29,6 +33,19 @@ pub(crate) struct CipherItem<'a> {
     pub(crate) associated_data: Cow<'a, str>,
     pub(crate) key_version: i64,
     pub(crate) reference: Cow<'a, str>,
+    /// Boxed because hardly any item has them, and a batch holds many.
+    pub(crate) rare: Option<Box<RareOptions<'a>>>,
+}
+
+/// What only Vault's clients give, and only with some keys.
+#[derive(Clone, Default)]
+pub(crate) struct RareOptions<'a> {
+    /// Base64; convergent encryption of version 1 reads it.
+    pub(crate) nonce: Cow<'a, str>,
+    /// `padding_scheme` of an RSA key; when rewrapping, `decrypt_padding_scheme`.
+    pub(crate) padding: Cow<'a, str>,
+    /// `encrypt_padding_scheme`
+    pub(crate) new_padding: Cow<'a, str>,
 }
 
 /// Buffers that one thread reuses from text to text.
@@ -38,6 +55,15 @@ pub(crate) struct Workbench {
     buffer: Vec<u8>,
     associated_data: Vec<u8>,
     context: Vec<u8>,
+    padding: Padding,
+}
+
+/// `padding_scheme`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Padding {
+    #[default]
+    Oaep,
+    Pkcs1v15,
 }
 
 impl Drop for Workbench {
@@ -49,6 +75,56 @@ impl Drop for Workbench {
 impl CipherItem<'_> {
     pub(crate) fn payload(&self) -> &str {
         self.payload.as_deref().unwrap_or_default()
+    }
+
+    /// The second half of a rewrapping: what was asked for the new ciphertext takes the place of what the old one needs.
+    pub(crate) fn for_new_ciphertext(&self) -> Self {
+        let rare = self
+            .rare
+            .as_ref()
+            .map(|rare| Box::new(RareOptions { padding: rare.new_padding.clone(), ..RareOptions::default() }));
+        Self { rare, ..self.clone() }
+    }
+
+    fn nonce(&self) -> &str {
+        self.rare.as_ref().map_or("", |rare| &rare.nonce)
+    }
+
+    fn padding(&self, key_type: KeyType) -> Result<Padding, TransitError> {
+        self.rare.as_ref().map_or(Ok(Padding::Oaep), |rare| Padding::named(&rare.padding, key_type))
+    }
+}
+
+impl<'a> RareOptions<'a> {
+    /// The options where at least one was given.
+    pub(crate) fn given(nonce: &'a str, padding: &'a str, new_padding: &'a str) -> Option<Box<Self>> {
+        if nonce.is_empty() && padding.is_empty() && new_padding.is_empty() {
+            return None;
+        }
+        let [nonce, padding, new_padding] = [nonce, padding, new_padding].map(Cow::Borrowed);
+        Some(Box::new(Self { nonce, padding, new_padding }))
+    }
+}
+
+impl Padding {
+    fn named(name: &str, key_type: KeyType) -> Result<Self, TransitError> {
+        let invalid = |what: String| Err(TransitError::Caller(format!("padding_scheme argument invalid: {what}")));
+        match name {
+            "" => Ok(Self::Oaep),
+            "oaep" | "pkcs1v15" if !key_type.is_rsa() => {
+                invalid(format!("unsupported key type {} for padding scheme", key_type.name()))
+            }
+            "oaep" => Ok(Self::Oaep),
+            "pkcs1v15" => Ok(Self::Pkcs1v15),
+            other => invalid(format!("unknown padding scheme {other:?}, expected oaep or pkcs1v15")),
+        }
+    }
+
+    fn rsa(self) -> RsaPadding {
+        match self {
+            Self::Oaep => RsaPadding::OaepSha256,
+            Self::Pkcs1v15 => RsaPadding::Pkcs1v15,
+        }
     }
 }
 
@@ -94,10 +170,11 @@ impl Workbench {
     /// Encrypts; the ciphertext goes behind what `out` holds. Answers the version used.
     pub(crate) fn encrypt(&mut self, key: &Key, item: &CipherItem<'_>, out: &mut Vec<u8>) -> Result<u32, TransitError> {
         self.restart(item.payload().len());
-        self.buffer.resize(NONCE_BYTES, 0);
+        self.buffer.resize(key.record.key_type.nonce_bytes(), 0);
         encoding::decode_onto(item.payload(), &mut self.buffer)?;
         let version = key.encrypting_version(item)?;
         self.read_options(key, item)?;
+        refuse_nonce(item)?;
         self.seal(key, version, out)?;
         Ok(version.number)
     }
@@ -113,7 +190,8 @@ impl Workbench {
         self.restart(plaintext.len());
         let version = key.encrypting_version(item)?;
         self.read_options(key, item)?;
-        self.buffer.resize(NONCE_BYTES, 0);
+        refuse_nonce(item)?;
+        self.buffer.resize(key.record.key_type.nonce_bytes(), 0);
         self.buffer.extend_from_slice(plaintext);
         self.seal(key, version, out)?;
         Ok(version.number)
@@ -129,13 +207,16 @@ impl Workbench {
     /// taken by the endpoint.
     pub(crate) fn rewrap(&mut self, key: &Key, item: &CipherItem<'_>, out: &mut Vec<u8>) -> Result<u32, TransitError> {
         let plaintext = Zeroizing::new(self.open(key, item)?.to_vec());
+        if item.rare.is_some() {
+            return self.encrypt_bytes(key, &item.for_new_ciphertext(), &plaintext, out);
+        }
         self.encrypt_bytes(key, item, &plaintext, out)
     }
 
     /// Empties the buffers and makes room for a text of so many bytes, or of so many characters of base64. All the room
     /// is made at once: a buffer that grows on its own leaves an unwiped copy behind.
     fn restart(&mut self, text: usize) {
-        let room = NONCE_BYTES + text + TAG_BYTES;
+        let room = LONGEST_NONCE_BYTES + text + TAG_BYTES;
         if self.buffer.capacity() < room {
             wipe(&mut self.buffer);
             self.buffer = Vec::with_capacity(room);
@@ -150,6 +231,7 @@ impl Workbench {
         if key.record.derived && self.context.is_empty() {
             return Err(TransitError::MissingContext);
         }
+        self.padding = item.padding(key.record.key_type)?;
         encoding::decode_onto(&item.associated_data, &mut self.associated_data).map_err(|error| match error {
             TransitError::IllegalBase64(at) => TransitError::AssociatedDataNotBase64(at),
             other => other,
@@ -158,20 +240,23 @@ impl Workbench {
 
     /// Seals what the buffer holds and writes the envelope.
     fn seal(&mut self, key: &Key, version: Numbered<'_>, out: &mut Vec<u8>) -> Result<(), TransitError> {
+        let key_type = key.record.key_type;
         match &version.version.material {
             Material::Aead(cipher) => cipher.seal(&mut self.buffer, &self.associated_data)?,
             Material::Derived(secret) => {
-                DerivedKey::derive(key.record.key_type, secret, &self.context)?
-                    .seal(&mut self.buffer, &self.associated_data)?;
+                DerivedKey::derive(key_type, secret, &self.context)?.seal(&mut self.buffer, &self.associated_data)?;
             }
-            Material::Pair(_) | Material::Public if key.record.key_type.is_rsa() => {
-                let text = self.buffer.get(NONCE_BYTES..).unwrap_or_default();
-                let sealed = encrypt_with_rsa(version.version, text)?;
+            material => {
+                let text = self.buffer.get(key_type.nonce_bytes()..).unwrap_or_default();
+                let sealed = match material {
+                    Material::Kem(pair) => pair.seal(text, &self.associated_data)?,
+                    Material::Pair(_) | Material::Public if key_type.is_rsa() => {
+                        encrypt_with_rsa(version.version, self.padding, text)?
+                    }
+                    _ => return Err(TransitError::Bug("not a key of this process")),
+                };
                 write_prefix(version.number, out);
                 return encoding::encode_onto(&sealed, out);
-            }
-            _ => {
-                return Err(TransitError::Bug("not a key of this process"));
             }
         }
         write_prefix(version.number, out);
@@ -183,31 +268,57 @@ impl Workbench {
         let (version, payload) = key.decrypting_version(item.payload())?;
         self.read_options(key, item)?;
         encoding::decode_onto(payload, &mut self.buffer).map_err(|_| TransitError::CiphertextNotBase64)?;
+        if let Material::Derived(secret) = &version.version.material {
+            let derived = DerivedKey::derive(key.record.key_type, secret, &self.context)?.cipher;
+            if secret.convergent == Some(ConvergentVersion::V1) {
+                let nonce = convergent_nonce(item, key.record.key_type)?;
+                return derived.open_with(&nonce, &mut self.buffer, &self.associated_data).map(|text| &*text);
+            }
+            refuse_nonce(item)?;
+            return derived.open(&mut self.buffer, &self.associated_data).map(|text| &*text);
+        }
+        refuse_nonce(item)?;
         match &version.version.material {
             Material::Aead(cipher) => cipher.open(&mut self.buffer, &self.associated_data).map(|text| &*text),
-            Material::Derived(secret) => {
-                let derived = DerivedKey::derive(key.record.key_type, secret, &self.context)?;
-                derived.cipher.open(&mut self.buffer, &self.associated_data).map(|text| &*text)
-            }
+            Material::Kem(pair) => pair.open(&mut self.buffer, &self.associated_data).map(|text| &*text),
             Material::Pair(pair) => {
-                let opened = pair.rsa_decrypt(RsaPadding::OaepSha256, &self.buffer);
+                let opened = pair.rsa_decrypt(self.padding.rsa(), &self.buffer);
                 let mut opened = opened.map_err(rsa_refusal)?;
                 wipe(&mut self.buffer);
                 self.buffer = std::mem::take(&mut opened);
                 Ok(&self.buffer)
             }
             Material::Public => Err(TransitError::NoPrivateHalf("decryption")),
-            Material::MacOnly | Material::Hsm(_) | Material::External(_) => {
-                Err(TransitError::Bug("not a key of this process"))
-            }
+            _ => Err(TransitError::Bug("not a key of this process")),
         }
     }
 }
 
+/// Encryption always makes its nonce itself; only convergent encryption of version 1, which is read and not written, has
+/// one from the caller.
+fn refuse_nonce(item: &CipherItem<'_>) -> Result<(), TransitError> {
+    if item.nonce().is_empty() { Ok(()) } else { Err(TransitError::caller("provided nonce not allowed for this key")) }
+}
+
+/// The nonce that the caller chose when a convergent key of version 1 encrypted.
+fn convergent_nonce(item: &CipherItem<'_>, key_type: KeyType) -> Result<Vec<u8>, TransitError> {
+    let nonce = encoding::decode(item.nonce()).map_err(|_| TransitError::caller("failed to base64-decode nonce"))?;
+    if nonce.is_empty() {
+        return Err(TransitError::caller("invalid convergent nonce supplied"));
+    }
+    let length = key_type.nonce_bytes();
+    if nonce.len() != length {
+        return Err(TransitError::Caller(format!(
+            "base64-decoded nonce must be {length} bytes long when using convergent encryption with this key"
+        )));
+    }
+    Ok(nonce.to_vec())
+}
+
 /// RSA encryption needs only the public half, wherever the private one lives.
-fn encrypt_with_rsa(version: &KeyVersion, text: &[u8]) -> Result<Vec<u8>, TransitError> {
+fn encrypt_with_rsa(version: &KeyVersion, padding: Padding, text: &[u8]) -> Result<Vec<u8>, TransitError> {
     let public_key = version.public_key.as_deref().ok_or(TransitError::Bug("an RSA key without a public half"))?;
-    rsa_encrypt(public_key, RsaPadding::OaepSha256, text).map_err(|error| match error {
+    rsa_encrypt(public_key, padding.rsa(), text).map_err(|error| match error {
         HsmError::InvalidInput { .. } => TransitError::RsaTooLong,
         other => other.into(),
     })
@@ -230,13 +341,14 @@ pub(crate) async fn encrypt_in_hsm(
     let version = key.encrypting_version(item)?;
     let mut bench = Workbench::default();
     bench.read_options(key, item)?;
+    refuse_nonce(item)?;
     let Material::Hsm(reference) = &version.version.material else {
         return Err(TransitError::Bug("not a key of the token"));
     };
     let sealed = if key.record.key_type.is_rsa() {
         // The public half would encrypt what a token without this mechanism could never decrypt.
-        hsm.capabilities().require(&Need::RsaDecrypt(RsaPadding::OaepSha256))?;
-        encrypt_with_rsa(version.version, plaintext)?
+        hsm.capabilities().require(&Need::RsaDecrypt(bench.padding.rsa()))?;
+        encrypt_with_rsa(version.version, bench.padding, plaintext)?
     } else {
         let sealed = hsm.encrypt(reference, &bench.associated_data, plaintext).await?;
         if sealed.nonce.len() != NONCE_BYTES {
@@ -249,6 +361,35 @@ pub(crate) async fn encrypt_in_hsm(
     encoding::encode_onto(&sealed, &mut out)?;
     let text = String::from_utf8(out).map_err(|_| TransitError::Bug("base64 is not ASCII"))?;
     Ok((version.number, text))
+}
+
+/// A token tells bad padding from good; nobody else may learn it. So a message is drawn for every ciphertext, with the
+/// HMAC key that the token holds beside the RSA key, and takes the place of the one that was not there.
+async fn decrypt_pkcs1_in_hsm(
+    hsm: &Hsm,
+    key: &KeyReference,
+    mac: &MacKey,
+    ciphertext: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, TransitError> {
+    let MacKey::Hsm(mac) = mac else {
+        let mechanism = "RSA PKCS#1 v1.5 decryption without HMAC in the token".to_owned();
+        return Err(HsmError::NotSupported { mechanism }.into());
+    };
+    if u32::try_from(ciphertext.len() * 8).ok() != key.algorithm.modulus_bits() {
+        return Err(TransitError::RsaDecryption);
+    }
+    let drawn = Zeroizing::new(hsm.mac(mac, MacAlgorithm::HmacSha256, ciphertext).await?);
+    let opened = match hsm.rsa_decrypt(key, RsaPadding::Pkcs1v15, ciphertext).await {
+        Ok(opened) => Some(opened),
+        Err(HsmError::BadData | HsmError::InvalidInput { .. }) => None,
+        Err(other) => return Err(other.into()),
+    };
+    let mut buffer = Zeroizing::new(vec![0; ciphertext.len()]);
+    let length = opened.as_ref().map(|opened| opened.len());
+    for (to, from) in buffer.iter_mut().zip(opened.iter().flat_map(|opened| opened.iter())) {
+        *to = *from;
+    }
+    Ok(choose_pkcs1_plaintext(length, &buffer, &drawn)?)
 }
 
 /// Decrypts with a key of the token.
@@ -265,8 +406,12 @@ pub(crate) async fn decrypt_in_hsm(
     let Material::Hsm(reference) = &version.version.material else {
         return Err(TransitError::Bug("not a key of the token"));
     };
+    refuse_nonce(item)?;
     if key.record.key_type.is_rsa() {
-        return hsm.rsa_decrypt(reference, RsaPadding::OaepSha256, &sealed).await.map_err(rsa_refusal);
+        return match bench.padding {
+            Padding::Oaep => hsm.rsa_decrypt(reference, RsaPadding::OaepSha256, &sealed).await.map_err(rsa_refusal),
+            Padding::Pkcs1v15 => decrypt_pkcs1_in_hsm(hsm, reference, &version.version.mac, &sealed).await,
+        };
     }
     let (nonce, ciphertext) = sealed.split_at_checked(NONCE_BYTES).ok_or(TransitError::CiphertextLength)?;
     if ciphertext.len() < TAG_BYTES {

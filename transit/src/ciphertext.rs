@@ -10,6 +10,7 @@ pub(crate) enum Kind {
     Ciphertext,
     Signature,
     Hmac,
+    Cmac,
 }
 
 /// An envelope taken apart; the payload is not decoded yet.
@@ -27,6 +28,7 @@ impl Kind {
             Self::Signature => "invalid signature",
             Self::Hmac if what == "no prefix" => "invalid HMAC to verify",
             Self::Hmac => "invalid HMAC",
+            Self::Cmac => "invalid CMAC",
         };
         TransitError::InvalidEnvelope { thing, what }
     }

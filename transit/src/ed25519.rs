@@ -5,6 +5,8 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use chancery_hsm::{KeyAlgorithm, software::SoftwareKey};
 use zeroize::Zeroizing;
 
+pub(crate) mod variant;
+
 /// Bytes of a seed, the private key of RFC 8032.
 pub(crate) const SEED_BYTES: usize = 32;
 
@@ -49,6 +51,18 @@ impl Pair {
     /// Seed and public key, 64 bytes.
     pub(crate) fn seed_and_public_key(&self) -> Zeroizing<Vec<u8>> {
         Zeroizing::new([self.seed.as_slice(), &self.public_key].concat())
+    }
+
+    /// The pair that a [`SoftwareKey`] holds, for what only the seed can do.
+    pub(crate) fn of_software_key(key: &SoftwareKey) -> Result<Self, TransitError> {
+        let pkcs8 = key.to_bytes()?;
+        let seed = pkcs8.get(PKCS8_PREFIX.len()..PKCS8_PREFIX.len() + SEED_BYTES);
+        Self::from_seed(seed.ok_or(TransitError::Bug("an Ed25519 key without a seed"))?)
+    }
+
+    /// Signs as one of the variants of RFC 8032.
+    pub(crate) fn sign_variant(&self, input: &variant::Input<'_>) -> Result<Vec<u8>, TransitError> {
+        variant::sign(&self.seed, &self.public_key, input)
     }
 
     /// The seed as PKCS#8.

@@ -53,6 +53,10 @@ pub(crate) enum TransitError {
     VersionTooHigh(&'static str),
     #[error("requested version for {0} is less than the minimum encryption key version")]
     VersionBelowMinimum(&'static str),
+    #[error(
+        "this key version uses convergent encryption of version {0}, which is read but not written; rotate the key"
+    )]
+    ConvergentReadOnly(i8),
     #[error("requested version for {0} does not contain a private part")]
     NoPrivateHalf(&'static str),
     #[error("no such key version")]

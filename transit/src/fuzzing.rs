@@ -59,7 +59,12 @@ impl Ciphers {
     /// The same keys each time.
     #[must_use]
     pub fn fixed() -> Self {
-        let kinds = [(KeyType::Aes256Gcm96, false), (KeyType::ChaCha20Poly1305, false), (KeyType::Aes256Gcm96, true)];
+        let kinds = [
+            (KeyType::Aes256Gcm96, false),
+            (KeyType::ChaCha20Poly1305, false),
+            (KeyType::XChaCha20Poly1305, false),
+            (KeyType::Aes256Gcm96, true),
+        ];
         Self(kinds.into_iter().filter_map(|(key_type, derived)| key(key_type, derived).ok()).collect())
     }
 

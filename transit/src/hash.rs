@@ -1,8 +1,8 @@
 //! Hash functions by the names of the wire, and HMAC over any of them.
 
 use crate::error::TransitError;
-use aws_lc_rs::digest;
-use chancery_hsm::{HashAlgorithm, HsmError};
+use aws_lc_rs::hmac;
+use chancery_hsm::HashAlgorithm;
 use zeroize::Zeroizing;
 
 /// What `hash_algorithm` says.
@@ -11,8 +11,6 @@ pub(crate) enum HashName {
     /// `none`: the input is signed as it is.
     None,
     Known(HashAlgorithm),
-    /// `sha3-224`, a name of the wire that the crypto library has no function for.
-    Sha3_224,
 }
 
 impl HashName {
@@ -25,7 +23,7 @@ impl HashName {
             "sha2-256" => Self::Known(HashAlgorithm::Sha256),
             "sha2-384" => Self::Known(HashAlgorithm::Sha384),
             "sha2-512" => Self::Known(HashAlgorithm::Sha512),
-            "sha3-224" => Self::Sha3_224,
+            "sha3-224" => Self::Known(HashAlgorithm::Sha3_224),
             "sha3-256" => Self::Known(HashAlgorithm::Sha3_256),
             "sha3-384" => Self::Known(HashAlgorithm::Sha3_384),
             "sha3-512" => Self::Known(HashAlgorithm::Sha3_512),
@@ -37,7 +35,6 @@ impl HashName {
     pub(crate) fn function(self) -> Result<HashAlgorithm, TransitError> {
         match self {
             Self::Known(hash) => Ok(hash),
-            Self::Sha3_224 => Err(HsmError::NotSupported { mechanism: "SHA3-224".to_owned() }.into()),
             Self::None => Err(TransitError::caller("algorithm cannot be none")),
         }
     }
@@ -45,35 +42,31 @@ impl HashName {
 
 /// HMAC (RFC 2104) over any of the functions; the library's own stops at SHA-2.
 pub(crate) fn hmac(hash: HashAlgorithm, key: &[u8], message: &[u8]) -> Zeroizing<Vec<u8>> {
-    let function = implementation(hash);
-    let mut block = Zeroizing::new(if key.len() > function.block_len() {
-        digest::digest(function, key).as_ref().to_vec()
-    } else {
-        key.to_vec()
-    });
-    block.resize(function.block_len(), 0);
-    let pass = |pad: u8, message: &[u8]| {
-        let mut context = digest::Context::new(function);
-        let padded: Zeroizing<Vec<u8>> = Zeroizing::new(block.iter().map(|byte| byte ^ pad).collect());
-        context.update(&padded);
-        context.update(message);
-        context.finish()
+    let function = match hash {
+        HashAlgorithm::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+        HashAlgorithm::Sha224 => hmac::HMAC_SHA224,
+        HashAlgorithm::Sha256 => hmac::HMAC_SHA256,
+        HashAlgorithm::Sha384 => hmac::HMAC_SHA384,
+        HashAlgorithm::Sha512 => hmac::HMAC_SHA512,
+        HashAlgorithm::Sha3_224 => return hmac_by_hand(hash, 144, key, message),
+        HashAlgorithm::Sha3_256 => return hmac_by_hand(hash, 136, key, message),
+        HashAlgorithm::Sha3_384 => return hmac_by_hand(hash, 104, key, message),
+        HashAlgorithm::Sha3_512 => return hmac_by_hand(hash, 72, key, message),
     };
-    let inner = pass(0x36, message);
-    Zeroizing::new(pass(0x5c, inner.as_ref()).as_ref().to_vec())
+    Zeroizing::new(hmac::sign(&hmac::Key::new(function, key), message).as_ref().to_vec())
 }
 
-fn implementation(hash: HashAlgorithm) -> &'static digest::Algorithm {
-    match hash {
-        HashAlgorithm::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
-        HashAlgorithm::Sha224 => &digest::SHA224,
-        HashAlgorithm::Sha256 => &digest::SHA256,
-        HashAlgorithm::Sha384 => &digest::SHA384,
-        HashAlgorithm::Sha512 => &digest::SHA512,
-        HashAlgorithm::Sha3_256 => &digest::SHA3_256,
-        HashAlgorithm::Sha3_384 => &digest::SHA3_384,
-        HashAlgorithm::Sha3_512 => &digest::SHA3_512,
-    }
+/// `block` is what the function takes in at once (FIPS 202, table 3), in bytes.
+fn hmac_by_hand(hash: HashAlgorithm, block: usize, key: &[u8], message: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut padded = Zeroizing::new(if key.len() > block { hash.digest(key) } else { key.to_vec() });
+    padded.resize(block, 0);
+    let pass = |pad: u8, message: &[u8]| {
+        let mut text = Zeroizing::new(Vec::with_capacity(block + message.len()));
+        text.extend(padded.iter().map(|byte| byte ^ pad));
+        text.extend_from_slice(message);
+        hash.digest(&text)
+    };
+    Zeroizing::new(pass(0x5c, &pass(0x36, message)))
 }
 
 #[cfg(test)]
@@ -81,18 +74,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hmac_agrees_with_the_library_where_the_library_has_it() {
-        for (hash, theirs) in [
-            (HashAlgorithm::Sha1, aws_lc_rs::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY),
-            (HashAlgorithm::Sha224, aws_lc_rs::hmac::HMAC_SHA224),
-            (HashAlgorithm::Sha256, aws_lc_rs::hmac::HMAC_SHA256),
-            (HashAlgorithm::Sha384, aws_lc_rs::hmac::HMAC_SHA384),
-            (HashAlgorithm::Sha512, aws_lc_rs::hmac::HMAC_SHA512),
-        ] {
+    fn hmac_by_hand_agrees_with_the_library() {
+        for (hash, block) in [(HashAlgorithm::Sha256, 64), (HashAlgorithm::Sha512, 128)] {
             for key in [vec![1; 32], vec![2; 64], vec![3; 200]] {
-                let expected = aws_lc_rs::hmac::sign(&aws_lc_rs::hmac::Key::new(theirs, &key), b"text");
-                assert_eq!(hmac(hash, &key, b"text").as_slice(), expected.as_ref(), "{hash}");
+                assert_eq!(hmac_by_hand(hash, block, &key, b"text"), hmac(hash, &key, b"text"), "{hash}");
             }
+        }
+    }
+
+    #[test]
+    fn hmacs_over_sha3_are_those_of_another_maker() {
+        // printf hello | openssl dgst -sha3-… -hmac key
+        for (hash, code) in [
+            (HashAlgorithm::Sha3_224, "d35fbc8090255f27f6d3ac4935867112a6f3f810a717a51d5a69f4f6"),
+            (HashAlgorithm::Sha3_256, "a59b86b015726e63cb275f18729321e3b59068796945c7c99ddb7438b7539854"),
+            (
+                HashAlgorithm::Sha3_384,
+                "77f7d10c04c617e65d16819bb768081f50ca79ca58b979dc3773b9877d8db459a19e980f07b3ef47cd73bde065f4e2a2",
+            ),
+            (
+                HashAlgorithm::Sha3_512,
+                "a7b1e8dcadfaf2c0b53d10e764d3553ea86f5ddc56d47f27c2d552efd64e306f8b534d1cb2ff11fc4a11d91658c523e0fc40c7f091df6017e51beaccc4003809",
+            ),
+        ] {
+            let made: String = hmac(hash, b"key", b"hello").iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(made, code, "{hash}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The key types and what each can do (`vault-api.md` §1.2).
 
+use crate::nonce::{LONGEST_NONCE_BYTES, NONCE_BYTES};
 use chancery_hsm::{KeyAlgorithm, KeyPurpose};
 use serde::{Deserialize, Serialize};
 
@@ -159,6 +160,10 @@ impl KeyType {
         matches!(self, Self::Aes128Gcm96 | Self::Aes256Gcm96 | Self::ChaCha20Poly1305 | Self::XChaCha20Poly1305)
     }
 
+    pub(crate) fn is_aes_gcm(self) -> bool {
+        matches!(self, Self::Aes128Gcm96 | Self::Aes256Gcm96)
+    }
+
     pub(crate) fn is_rsa(self) -> bool {
         matches!(self, Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096)
     }
@@ -177,6 +182,11 @@ impl KeyType {
 
     pub(crate) fn is_cmac(self) -> bool {
         matches!(self, Self::Aes128Cmac | Self::Aes256Cmac)
+    }
+
+    /// Every version has an HMAC key beside its own.
+    pub(crate) fn has_own_mac_key(self) -> bool {
+        self != Self::Hmac && !self.is_cmac()
     }
 
     /// Has a public half.
@@ -221,6 +231,11 @@ impl KeyType {
         }
     }
 
+    /// Bytes of the nonce before the ciphertext of a cipher.
+    pub(crate) fn nonce_bytes(self) -> usize {
+        if self == Self::XChaCha20Poly1305 { LONGEST_NONCE_BYTES } else { NONCE_BYTES }
+    }
+
     /// The HSM's word for this type; `None` where the HSM makes no such key.
     pub(crate) fn hsm_algorithm(self) -> Option<KeyAlgorithm> {
         Some(match self {
@@ -236,6 +251,18 @@ impl KeyType {
             Self::Hmac => KeyAlgorithm::Hmac,
             _ => return None,
         })
+    }
+
+    /// What a token would have to offer for this type, where the HSM makes no such key.
+    pub(crate) fn missing_mechanism(self) -> &'static str {
+        match self {
+            Self::ChaCha20Poly1305 => "CKM_CHACHA20_POLY1305",
+            Self::XChaCha20Poly1305 => "XChaCha20-Poly1305",
+            Self::Aes128Cmac | Self::Aes256Cmac => "CKM_AES_CMAC",
+            Self::MlDsa44 | Self::MlDsa65 | Self::MlDsa87 => "CKM_ML_DSA",
+            Self::MlKem512 | Self::MlKem768 | Self::MlKem1024 => "CKM_ML_KEM",
+            other => other.name(),
+        }
     }
 
     /// What the object in the token is for.

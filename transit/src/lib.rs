@@ -7,8 +7,8 @@
 //! | what a key is, which version may do what | `key.rs`, `key_type.rs` |
 //! | how a version is made, stored and expanded | `version.rs`, `ed25519.rs` |
 //! | how the keys of a context are derived | `derivation.rs` |
-//! | encryption of one text | `cipher.rs` on `aead.rs` and `nonce.rs` |
-//! | signatures and HMACs of one text | `signing.rs`, `mac.rs` on `hash.rs` |
+//! | encryption of one text | `cipher.rs` on `aead.rs`, `xchacha.rs`, `kem.rs` and `nonce.rs` |
+//! | signatures and MACs of one text | `signing.rs` on `ml_dsa.rs`; `mac.rs` on `hash.rs` |
 //! | the forms on the wire | `ciphertext.rs`, `encoding.rs`, `batch.rs`, `input.rs`, `pem.rs` |
 //! | what lies where in the store | `storage.rs` |
 //! | what can go wrong | `error.rs` |
@@ -30,10 +30,12 @@ mod error;
 pub mod fuzzing;
 mod hash;
 mod input;
+mod kem;
 mod key;
 mod key_type;
 mod large;
 mod mac;
+mod ml_dsa;
 mod nonce;
 mod pem;
 mod routes;
@@ -43,5 +45,6 @@ mod transit;
 #[cfg(test)]
 mod vectors;
 mod version;
+mod xchacha;
 
 pub use transit::Transit;

@@ -39,6 +39,8 @@ impl Service for Transit {
             Route::at("hmac/:name", "Makes HMACs of a text or a batch").on(Verb::Write, api::hmac::handle),
             Route::at("hmac/:name/{urlalgorithm}", "Makes HMACs with the hash of the path")
                 .on(Verb::Write, api::hmac::handle),
+            Route::at("cmac/:name", "Makes CMACs of a text or a batch").on(Verb::Write, api::cmac::handle),
+            Route::at("cmac/:name/{url_mac_length}", "Makes CMACs of so many bytes").on(Verb::Write, api::cmac::handle),
             Route::at("random", "Random bytes").on(Verb::Write, api::random::handle),
             Route::at("random/{source}", "Random bytes from a source, or so many").on(Verb::Write, api::random::handle),
             Route::at("random/{source}/{urlbytes}", "So many random bytes from a source")

@@ -1,37 +1,60 @@
 //! Signatures of one text with a named key, made and checked.
+//!
+//! What aws-lc-rs does not sign (RSA with SHA-1, SHA-224, SHA-3 or without a hash) is refused by its name, and verified.
 
 use crate::{
     ciphertext::{Kind, join},
     derivation::DerivationKey,
-    ed25519, encoding,
+    ed25519::{
+        self,
+        variant::{self, Variant},
+    },
+    encoding,
     error::TransitError,
     hash::HashName,
     key::{Key, Numbered},
     key_type::KeyType,
+    ml_dsa,
     transit::Transit,
     version::Material,
 };
-use chancery_hsm::{HashAlgorithm, HsmError, SaltLength, SignInput, SignScheme};
+use chancery_hsm::{HashAlgorithm, HsmError, SaltLength, SignInput, SignScheme, verify_unhashed_pkcs1};
 use der::{Decode, Encode, Sequence, asn1::UintRef};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// How to sign or verify, as the request asks for it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct SignOptions {
     pub(crate) hash: HashName,
-    pub(crate) algorithm: RsaAlgorithm,
-    pub(crate) salt: SaltLength,
-    pub(crate) prehashed: bool,
-    pub(crate) marshaling: Marshaling,
+    algorithm: Algorithm,
+    salt: SaltLength,
+    prehashed: bool,
+    marshaling: Marshaling,
+    /// `signature_context`, decoded: the context of RFC 8032, which has nothing to do with derivation.
+    context: Vec<u8>,
 }
 
-/// `signature_algorithm`; only RSA looks at it, so an unknown name is no mistake with other keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RsaAlgorithm {
+/// The options as the request spells them.
+#[derive(Default)]
+pub(crate) struct OptionTexts<'a> {
+    /// The most specific name given.
+    pub(crate) hash: &'a str,
+    pub(crate) algorithm: &'a str,
+    pub(crate) salt: Option<&'a str>,
+    pub(crate) marshaling: &'a str,
+    pub(crate) prehashed: bool,
+    /// Base64.
+    pub(crate) signature_context: &'a str,
+}
+
+/// `signature_algorithm`; types that do not look at it mind no name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Algorithm {
     Pss,
     Pkcs1v15,
-    Unknown,
+    Ed25519(Variant),
+    Unknown(String),
 }
 
 /// `marshaling_algorithm`
@@ -59,51 +82,95 @@ struct EcdsaSignature<'a> {
 }
 
 impl SignOptions {
-    /// Reads the options as texts; `hash` is the most specific name given.
-    pub(crate) fn parse(
-        hash: &str,
-        algorithm: &str,
-        salt: Option<&str>,
-        marshaling: &str,
-        prehashed: bool,
-    ) -> Result<Self, TransitError> {
+    pub(crate) fn read(texts: &OptionTexts<'_>) -> Result<Self, TransitError> {
         let invalid = |what: &str, text: &str| TransitError::Caller(format!("invalid {what} {text:?}"));
+        let context = encoding::decode(texts.signature_context)
+            .map_err(|_| TransitError::caller("failed to base64-decode signature_context"))?;
+        if context.len() > variant::CONTEXT_BYTES {
+            return Err(TransitError::Caller(format!(
+                "signature_context has more than {} bytes",
+                variant::CONTEXT_BYTES
+            )));
+        }
         Ok(Self {
-            hash: HashName::named(hash).ok_or_else(|| invalid("hash algorithm", hash))?,
-            algorithm: match algorithm {
-                "" | "pss" => RsaAlgorithm::Pss,
-                "pkcs1v15" => RsaAlgorithm::Pkcs1v15,
-                _ => RsaAlgorithm::Unknown,
+            hash: HashName::named(texts.hash).ok_or_else(|| invalid("hash algorithm", texts.hash))?,
+            algorithm: match texts.algorithm {
+                "" | "pss" => Algorithm::Pss,
+                "pkcs1v15" => Algorithm::Pkcs1v15,
+                "ed25519ctx" => Algorithm::Ed25519(Variant::Context),
+                "ed25519ph" => Algorithm::Ed25519(Variant::Prehashed),
+                other => Algorithm::Unknown(other.to_owned()),
             },
-            salt: salt.map_or(Ok(SaltLength::Auto), parse_salt)?,
-            prehashed,
-            marshaling: match marshaling {
+            salt: texts.salt.map_or(Ok(SaltLength::Auto), parse_salt)?,
+            prehashed: texts.prehashed,
+            marshaling: match texts.marshaling {
                 "" | "asn1" => Marshaling::Asn1,
                 "jws" => Marshaling::Jws,
                 other => return Err(invalid("marshaling type", other)),
             },
+            context: context.to_vec(),
         })
     }
 
     /// Refuses combinations that make no sense for the key's type.
-    pub(crate) fn check(&self, key_type: KeyType, algorithm: &str) -> Result<(), TransitError> {
-        if key_type == KeyType::Ed25519 {
+    pub(crate) fn check(&self, key_type: KeyType) -> Result<(), TransitError> {
+        if !self.context.is_empty() && key_type != KeyType::Ed25519 {
+            let text = format!("signature_context is not supported for key type {}", key_type.name());
+            return Err(TransitError::Caller(text));
+        }
+        if key_type == KeyType::Ed25519 && self.context.is_empty() && self.variant() == Some(Variant::Context) {
+            return Err(TransitError::caller("signature_algorithm=ed25519ctx requires a signature_context"));
+        }
+        if key_type == KeyType::Ed25519 || key_type.is_ml_dsa() {
             return Ok(());
         }
-        if self.hash == HashName::None && !(self.prehashed && self.algorithm == RsaAlgorithm::Pkcs1v15) {
+        if self.hash == HashName::None && !(self.prehashed && self.algorithm == Algorithm::Pkcs1v15) {
             return Err(TransitError::caller(
                 "hash_algorithm=none requires both prehashed=true and signature_algorithm=pkcs1v15",
             ));
         }
-        if key_type.is_rsa() && self.algorithm == RsaAlgorithm::Unknown {
-            return Err(TransitError::Caller(format!("unsupported rsa signature algorithm {algorithm}")));
+        match &self.algorithm {
+            Algorithm::Unknown(name) if key_type.is_rsa() => {
+                Err(TransitError::Caller(format!("unsupported rsa signature algorithm {name}")))
+            }
+            Algorithm::Ed25519(_) if key_type.is_rsa() => {
+                Err(TransitError::caller("unsupported rsa signature algorithm of Ed25519"))
+            }
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// The variant of Ed25519 asked for; a context makes the plain one Ed25519ctx.
+    fn variant(&self) -> Option<Variant> {
+        match self.algorithm {
+            Algorithm::Ed25519(variant) => Some(variant),
+            _ => (!self.context.is_empty()).then_some(Variant::Context),
+        }
+    }
+
+    /// What a variant of Ed25519 signs or verifies, if one is asked for.
+    fn variant_input(&self, key_type: KeyType, input: &[u8]) -> Result<Option<(Variant, Vec<u8>)>, TransitError> {
+        let Some(variant) = self.variant().filter(|_| key_type == KeyType::Ed25519) else { return Ok(None) };
+        let text = match variant {
+            Variant::Prehashed if !self.prehashed => HashAlgorithm::Sha512.digest(input),
+            Variant::Prehashed if input.len() != HashAlgorithm::Sha512.digest_bytes() => {
+                return Err(TransitError::caller("prehashed input of ed25519ph must be a SHA-512 digest, 64 bytes"));
+            }
+            _ => input.to_vec(),
+        };
+        Ok(Some((variant, text)))
+    }
+
+    fn of_variant<'i>(&'i self, (variant, text): &'i (Variant, Vec<u8>)) -> variant::Input<'i> {
+        variant::Input { variant: *variant, context: &self.context, text }
     }
 
     /// The scheme and what it signs.
-    fn scheme(&self, key_type: KeyType, input: Zeroizing<Vec<u8>>) -> Result<(SignScheme, SignInput), TransitError> {
-        let mut input = input;
+    fn scheme(
+        &self,
+        key_type: KeyType,
+        mut input: Zeroizing<Vec<u8>>,
+    ) -> Result<(SignScheme, SignInput), TransitError> {
         if key_type == KeyType::Ed25519 {
             return Ok((SignScheme::Ed25519, SignInput::Message(std::mem::take(&mut *input))));
         }
@@ -115,9 +182,9 @@ impl SignOptions {
             return Err(HsmError::NotSupported { mechanism: "RSA PKCS#1 v1.5 without a hash".to_owned() }.into());
         }
         let hash = self.hash.function()?;
-        let scheme = match (key_type.is_ecdsa(), self.algorithm) {
+        let scheme = match (key_type.is_ecdsa(), &self.algorithm) {
             (true, _) => SignScheme::Ecdsa(hash),
-            (false, RsaAlgorithm::Pkcs1v15) => SignScheme::RsaPkcs1(hash),
+            (false, Algorithm::Pkcs1v15) => SignScheme::RsaPkcs1(hash),
             (false, _) => SignScheme::RsaPss { hash, salt: self.salt },
         };
         let input = std::mem::take(&mut *input);
@@ -172,7 +239,7 @@ fn decode_context(context: &str) -> Result<Zeroizing<Vec<u8>>, TransitError> {
 pub(crate) async fn sign(
     engine: &Transit,
     key: &Arc<Key>,
-    options: SignOptions,
+    options: &SignOptions,
     requested: i64,
     (input, context): (&str, &str),
 ) -> Result<Signed, TransitError> {
@@ -180,28 +247,55 @@ pub(crate) async fn sign(
     let input = encoding::decode(input).map_err(TransitError::in_input)?;
     let context = decode_context(context)?;
     let version = key.version_to_make(requested, "signing")?;
-    let (scheme, input) = options.scheme(key_type, input)?;
     let mut public_key = None;
     let signature = match &version.version.material {
-        Material::Pair(_) if key_type.is_rsa() => sign_off_thread(Arc::clone(key), version.number, scheme, input).await,
-        Material::Pair(pair) => pair.sign(scheme, &input),
+        Material::MlDsa(pair) => pair.sign(&input)?,
         Material::Derived(secret) => {
             let pair = derive(secret, &context)?;
             public_key = Some(encoding::encode(pair.public_key()));
-            pair.into_software_key()?.sign(scheme, &input)
+            match options.variant_input(key_type, &input)? {
+                Some(text) => pair.sign_variant(&options.of_variant(&text))?,
+                None => {
+                    let (scheme, input) = options.scheme(key_type, input)?;
+                    pair.into_software_key()?.sign(scheme, &input)?
+                }
+            }
         }
-        Material::Hsm(reference) => engine.hsm()?.sign(reference, scheme, input).await,
-        Material::Public => return Err(TransitError::NoPrivateHalf("signing")),
-        Material::Aead(_) | Material::MacOnly | Material::External(_) => {
-            return Err(TransitError::Bug("a key that cannot sign"));
-        }
+        material => match (options.variant_input(key_type, &input)?, material) {
+            (Some(text), Material::Pair(pair)) => {
+                ed25519::Pair::of_software_key(pair)?.sign_variant(&options.of_variant(&text))?
+            }
+            (Some((variant, _)), Material::Hsm(_)) => {
+                return Err(HsmError::NotSupported { mechanism: variant.name().to_owned() }.into());
+            }
+            _ => sign_plainly(engine, key, options, version, input).await?,
+        },
     };
-    let signature = signature.map_err(|error| signing_refusal(error, options.salt))?;
     let payload = match options.marshaling {
         Marshaling::Asn1 => encoding::encode(&signature),
         Marshaling::Jws => encoding::encode_url(&to_jws(key_type, signature)?),
     };
     Ok(Signed { signature: join(version.number, &payload), key_version: version.number, public_key })
+}
+
+/// Signs with one of the schemes that the HSM's face has.
+async fn sign_plainly(
+    engine: &Transit,
+    key: &Arc<Key>,
+    options: &SignOptions,
+    version: Numbered<'_>,
+    input: Zeroizing<Vec<u8>>,
+) -> Result<Vec<u8>, TransitError> {
+    let key_type = key.record.key_type;
+    let (scheme, input) = options.scheme(key_type, input)?;
+    let signature = match &version.version.material {
+        Material::Pair(_) if key_type.is_rsa() => sign_off_thread(Arc::clone(key), version.number, scheme, input).await,
+        Material::Pair(pair) => pair.sign(scheme, &input),
+        Material::Hsm(reference) => engine.hsm()?.sign(reference, scheme, input).await,
+        Material::Public => return Err(TransitError::NoPrivateHalf("signing")),
+        _ => return Err(TransitError::Bug("a key that cannot sign")),
+    };
+    signature.map_err(|error| signing_refusal(error, options.salt))
 }
 
 /// An RSA signature takes milliseconds of arithmetic, too long for a thread that serves requests.
@@ -238,7 +332,7 @@ fn derive(key: &DerivationKey, context: &[u8]) -> Result<ed25519::Pair, TransitE
 /// Whether `signature`, as [`sign`] writes it, is one of `input`.
 pub(crate) fn verify(
     key: &Key,
-    options: SignOptions,
+    options: &SignOptions,
     signature: &str,
     (input, context): (&str, &str),
 ) -> Result<bool, TransitError> {
@@ -248,12 +342,26 @@ pub(crate) fn verify(
     let envelope = Kind::Signature.parse(signature)?;
     let version = key.version_to_check(envelope.version, Kind::Signature)?;
     let signature = decode_signature(key_type, options.marshaling, envelope.payload)?;
-    let (scheme, input) = match options.scheme(key_type, input) {
+    let public_key = public_key(version, &context)?;
+    if key_type.is_ml_dsa() {
+        return ml_dsa::verify(key_type, &public_key, &input, &signature);
+    }
+    if key_type.is_rsa() && options.hash == HashName::None {
+        return Ok(verify_unhashed_pkcs1(&public_key, &input, &signature)?);
+    }
+    let checked = match options.variant_input(key_type, &input) {
+        Ok(Some(text)) => {
+            let raw = ed25519::raw_public_key(&public_key);
+            return variant::verify(raw, &options.of_variant(&text), &signature);
+        }
+        Ok(None) => options.scheme(key_type, input),
+        Err(error) => Err(error),
+    };
+    let (scheme, input) = match checked {
         // A digest of the wrong length was never signed.
         Err(TransitError::Caller(_)) => return Ok(false),
         other => other?,
     };
-    let public_key = public_key(version, &context)?;
     match chancery_hsm::verify(&public_key, scheme, &input, &signature) {
         Err(error @ HsmError::InvalidInput { .. }) if matches!(options.salt, SaltLength::Fixed(_)) => {
             Err(signing_refusal(error, options.salt))

@@ -1,16 +1,17 @@
 //! Vectors of other makers: what they encrypted and signed must be read here.
 //!
-//! `tests/vectors/layout.json` is made with Python's `cryptography`, `openbao.json` with a running OpenBao; the scripts
-//! beside them say how.
+//! `layout.json` and `types.json` in `tests/vectors` are made with Python's `cryptography`, `openbao.json` and
+//! `openbao_types.json` with a running OpenBao; the scripts beside them say how.
 
 use crate::{
-    cipher::{CipherItem, Workbench},
+    cipher::{CipherItem, RareOptions, Workbench},
     encoding,
     hash::HashName,
+    kem,
     key::{Key, KeyRecord},
     key_type::KeyType,
-    mac,
-    signing::{self, SignOptions},
+    mac, ml_dsa,
+    signing::{self, OptionTexts, SignOptions},
     transit::Transit,
     version::{KeyVersion, Material, VersionRecord},
 };
@@ -20,7 +21,9 @@ use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
 
 const LAYOUT: &str = include_str!("../tests/vectors/layout.json");
+const TYPES: &str = include_str!("../tests/vectors/types.json");
 const OPENBAO: &str = include_str!("../tests/vectors/openbao.json");
+const OPENBAO_TYPES: &str = include_str!("../tests/vectors/openbao_types.json");
 
 fn vectors(file: &str, list: &str) -> Vec<Value> {
     let file: Value = serde_json::from_str(file).unwrap();
@@ -36,6 +39,10 @@ fn key(vector: &Value, key_type: KeyType, secret: &str) -> Key {
     let flag = |member: &str| vector[member].as_bool().unwrap_or_default();
     let record =
         KeyRecord { derived: flag("derived"), convergent_encryption: flag("convergent"), ..KeyRecord::new(key_type) };
+    key_of_record(record, secret)
+}
+
+fn key_of_record(record: KeyRecord, secret: &str) -> Key {
     let stored = json!({"created_at": "2026-11-21T00:00:00Z", "material": {"protection": "software", "key": secret}});
     let stored: VersionRecord = serde_json::from_value(stored).unwrap();
     let versions = BTreeMap::from([(1, KeyVersion::expand(&record, stored).unwrap())]);
@@ -55,7 +62,8 @@ fn check_ciphers(file: &str) -> usize {
         let mut plaintext = Vec::new();
         Workbench::default().decrypt(&key, &item, &mut plaintext).unwrap();
         assert_eq!(plaintext, text(vector, "plaintext").as_bytes(), "{vector}");
-        if key.record.convergent_encryption {
+        // With associated data we take another nonce than OpenBao, so that none repeats.
+        if key.record.convergent_encryption && text(vector, "associated_data").is_empty() {
             let mut ciphertext = Vec::new();
             let item = CipherItem { payload: Some(text(vector, "plaintext").into()), ..item };
             Workbench::default().encrypt(&key, &item, &mut ciphertext).unwrap();
@@ -69,13 +77,196 @@ fn check_ciphers(file: &str) -> usize {
 fn ciphertexts_of_other_makers_decrypt_and_convergent_ones_come_out_equal() {
     assert_eq!(check_ciphers(LAYOUT), 36);
     assert_eq!(check_ciphers(OPENBAO), 20);
+    assert_eq!(check_ciphers(OPENBAO_TYPES), 12);
+}
+
+/// Decrypts; what went wrong, as its text.
+fn decrypt(key: &Key, item: &CipherItem<'_>) -> Result<String, String> {
+    let mut plaintext = Vec::new();
+    Workbench::default().decrypt(key, item, &mut plaintext).map_err(|error| error.to_string())?;
+    Ok(String::from_utf8(plaintext).unwrap())
+}
+
+#[test]
+fn older_derivations_and_convergent_versions_are_read_and_not_written() {
+    let vectors = vectors(TYPES, "legacy");
+    assert_eq!(vectors.len(), 12);
+    for vector in vectors {
+        let (kdf, version) = (vector["kdf"].clone(), vector["convergent_version"].clone());
+        let record = KeyRecord {
+            derived: true,
+            convergent_encryption: !version.is_null(),
+            kdf: serde_json::from_value(kdf).unwrap(),
+            convergent_version: serde_json::from_value(version.clone()).unwrap(),
+            ..KeyRecord::new(KeyType::named(text(&vector, "type")).unwrap())
+        };
+        let key = key_of_record(record, text(&vector, "key"));
+        let item = |payload, nonce| CipherItem {
+            payload: Some(text(&vector, payload).into()),
+            context: text(&vector, "context").into(),
+            rare: RareOptions::given(nonce, "", ""),
+            ..CipherItem::default()
+        };
+        let nonce = text(&vector, "nonce");
+        assert_eq!(decrypt(&key, &item("ciphertext", nonce)).unwrap(), text(&vector, "plaintext"), "{vector}");
+        let mut out = Vec::new();
+        let encrypted = Workbench::default().encrypt(&key, &item("plaintext", ""), &mut out);
+        match version.as_str() {
+            None => assert!(encrypted.is_ok()),
+            Some(version) => {
+                let refusal = encrypted.unwrap_err().to_string();
+                let number = &version[1..];
+                assert_eq!(
+                    refusal,
+                    format!(
+                        "this key version uses convergent encryption of version {number}, which is read but not written; rotate the key"
+                    )
+                );
+            }
+        }
+        if nonce.is_empty() {
+            let refused = decrypt(&key, &item("ciphertext", "AAAAAAAAAAAAAAAA")).unwrap_err();
+            assert_eq!(refused, "provided nonce not allowed for this key");
+            continue;
+        }
+        for (nonce, refusal) in [
+            ("", "invalid convergent nonce supplied"),
+            ("!", "failed to base64-decode nonce"),
+            ("AAAA", "base64-decoded nonce must be 12 bytes long when using convergent encryption with this key"),
+            ("AAAAAAAAAAAAAAAA", "cipher: message authentication failed"),
+        ] {
+            assert_eq!(decrypt(&key, &item("ciphertext", nonce)).unwrap_err(), refusal);
+        }
+    }
+}
+
+#[test]
+fn the_counter_kdf_has_no_bytes_for_a_keyed_convergent_nonce() {
+    let kdf = serde_json::from_value(json!("hmac_sha256_counter")).unwrap();
+    let record = KeyRecord { derived: true, convergent_encryption: true, kdf, ..KeyRecord::new(KeyType::Aes256Gcm96) };
+    let key = key_of_record(record, &encoding::encode(&[7; 32]));
+    let item = CipherItem { payload: Some("".into()), context: "eA==".into(), ..CipherItem::default() };
+    let refused = Workbench::default().encrypt(&key, &item, &mut Vec::new()).unwrap_err();
+    assert_eq!(refused.to_string(), "could not derive key, length too small");
+}
+
+#[test]
+fn convergent_ciphertexts_repeat_for_equal_associated_data_and_never_their_nonce_for_another() {
+    for key_type in [KeyType::Aes256Gcm96, KeyType::ChaCha20Poly1305, KeyType::XChaCha20Poly1305] {
+        let record = KeyRecord { derived: true, convergent_encryption: true, ..KeyRecord::new(key_type) };
+        let key = key_of_record(record, &encoding::encode(&[7; 32]));
+        let seal = |text: &[u8], associated_data: &[u8]| {
+            let item = CipherItem {
+                payload: Some(encoding::encode(text).into()),
+                context: "eA==".into(),
+                associated_data: encoding::encode(associated_data).into(),
+                ..CipherItem::default()
+            };
+            let mut out = Vec::new();
+            Workbench::default().encrypt(&key, &item, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let nonce = |sealed: &str| encoding::decode(&sealed[9..]).unwrap()[..key_type.nonce_bytes()].to_vec();
+        let texts: [(&[u8], &[u8]); 6] =
+            [(b"text", b""), (b"text", b"a"), (b"text", b"b"), (b"text", b"ab"), (b"btext", b"a"), (b"xt", b"te")];
+        let mut seen = std::collections::BTreeSet::new();
+        for (text, associated_data) in texts {
+            let sealed = seal(text, associated_data);
+            assert_eq!(sealed, seal(text, associated_data));
+            assert!(seen.insert(nonce(&sealed)), "{key_type:?} {text:?} {associated_data:?}");
+        }
+    }
+}
+
+#[test]
+fn ml_kem_ciphertexts_are_laid_out_as_documented() {
+    let vectors = vectors(TYPES, "kem");
+    assert_eq!(vectors.len(), 4);
+    for vector in vectors {
+        let key_type = KeyType::named(text(&vector, "type")).unwrap();
+        let key = key(&vector, key_type, text(&vector, "key"));
+        let public_key = key.versions[&1].public_key.as_ref().unwrap();
+        let raw = kem::raw_public_key(key_type, public_key).unwrap();
+        assert_eq!(encoding::encode(raw), text(&vector, "public_key"));
+        let item = |ciphertext: &str, associated_data: &'static str| CipherItem {
+            payload: Some(ciphertext.to_owned().into()),
+            associated_data: associated_data.into(),
+            ..CipherItem::default()
+        };
+        let associated_data: &'static str = if text(&vector, "associated_data").is_empty() { "" } else { "cGxhY2U=" };
+        let sealed = text(&vector, "ciphertext");
+        assert_eq!(decrypt(&key, &item(sealed, associated_data)).unwrap(), text(&vector, "plaintext"));
+        assert_eq!(decrypt(&key, &item(sealed, "b3RoZXI=")).unwrap_err(), "cipher: message authentication failed");
+        let bytes = encoding::decode(&sealed[9..]).unwrap().to_vec();
+        for at in [0, 500, bytes.len() - 1, bytes.len() - 20, bytes.len() - 50] {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1;
+            let bad = format!("vault:v1:{}", encoding::encode(&bad));
+            let refused = decrypt(&key, &item(&bad, associated_data)).unwrap_err();
+            assert_eq!(refused, "cipher: message authentication failed", "byte {at}");
+        }
+        for length in [0, 100, 1088, 1099] {
+            let short = format!("vault:v1:{}", encoding::encode(&bytes[..length]));
+            assert!(decrypt(&key, &item(&short, associated_data)).is_err(), "{length} bytes");
+        }
+    }
+}
+
+#[test]
+fn bad_pkcs1_padding_decrypts_to_what_openssl_makes_of_it() {
+    let vectors = vectors(TYPES, "pkcs1");
+    assert_eq!(vectors.iter().filter(|vector| vector["damaged"] == true).count(), 8);
+    for vector in vectors {
+        let key = key(&vector, KeyType::Rsa2048, text(&vector, "key"));
+        let item = CipherItem {
+            payload: Some(text(&vector, "ciphertext").into()),
+            rare: RareOptions::given("", "pkcs1v15", ""),
+            ..CipherItem::default()
+        };
+        assert_eq!(decrypt(&key, &item).unwrap(), text(&vector, "plaintext"), "{vector}");
+    }
+}
+
+#[test]
+fn signatures_of_openbao_with_every_hash_and_type_verify() {
+    let vectors = vectors(OPENBAO_TYPES, "signatures");
+    assert_eq!(vectors.len(), 62);
+    for vector in vectors {
+        let key_type = KeyType::named(text(&vector, "type")).unwrap();
+        let key = key(&vector, key_type, text(&vector, "key"));
+        let given = &vector["options"];
+        let texts = OptionTexts {
+            hash: given["hash_algorithm"].as_str().unwrap_or("sha2-256"),
+            algorithm: text(given, "signature_algorithm"),
+            salt: given["salt_length"].as_str(),
+            marshaling: text(given, "marshaling_algorithm"),
+            prehashed: given["prehashed"] == true,
+            ..OptionTexts::default()
+        };
+        let options = &SignOptions::read(&texts).unwrap();
+        options.check(key_type).unwrap();
+        let verify = |input: &str, signature: &str| signing::verify(&key, options, signature, (input, "")).unwrap();
+        let signature = text(&vector, "signature");
+        assert!(verify(text(&vector, "input"), signature), "{vector}");
+        assert!(!verify("b3RoZXI=", signature), "{vector}");
+        let other_hash = OptionTexts { hash: "sha2-224", ..texts };
+        if key_type.is_rsa() && given["hash_algorithm"] != "sha2-224" && given["prehashed"] != true {
+            let options = &SignOptions::read(&other_hash).unwrap();
+            assert!(!signing::verify(&key, options, signature, (text(&vector, "input"), "")).unwrap(), "{vector}");
+        }
+        if key_type.is_ml_dsa() {
+            let public_key = key.versions[&1].public_key.as_ref().unwrap();
+            let raw = ml_dsa::raw_public_key(key_type, public_key).unwrap();
+            assert_eq!(encoding::encode(raw), text(&vector, "public_key"));
+        }
+    }
 }
 
 #[test]
 fn ed25519_keys_and_signatures_plain_and_derived_equal_those_of_another_maker() {
     for vector in vectors(LAYOUT, "ed25519") {
         let key = key(&vector, KeyType::Ed25519, text(&vector, "seed"));
-        let options = SignOptions::parse("sha2-256", "", None, "", false).unwrap();
+        let options = &SignOptions::read(&OptionTexts { hash: "sha2-256", ..OptionTexts::default() }).unwrap();
         let input = (text(&vector, "input"), text(&vector, "context"));
         assert!(signing::verify(&key, options, text(&vector, "signature"), input).unwrap());
         if let Some(Material::Derived(secret)) = key.versions.get(&1).map(|version| &version.material) {
@@ -100,8 +291,14 @@ fn signatures_of_openbao_verify_with_every_option_it_made_them_with() {
         let key = key(&vector, key_type, &secret);
         let given = &vector["options"];
         let hash = given["hash_algorithm"].as_str().unwrap_or("sha2-256");
-        let (algorithm, salt) = (text(given, "signature_algorithm"), given["salt_length"].as_str());
-        let options = SignOptions::parse(hash, algorithm, salt, text(given, "marshaling_algorithm"), false).unwrap();
+        let texts = OptionTexts {
+            hash,
+            algorithm: text(given, "signature_algorithm"),
+            salt: given["salt_length"].as_str(),
+            marshaling: text(given, "marshaling_algorithm"),
+            ..OptionTexts::default()
+        };
+        let options = &SignOptions::read(&texts).unwrap();
         let context = text(&vector, "context");
         let verify =
             |input: &str| signing::verify(&key, options, text(&vector, "signature"), (input, context)).unwrap();

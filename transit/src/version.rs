@@ -5,9 +5,12 @@ use crate::{
     derivation::{ConvergentVersion, DerivationKey},
     ed25519, encoding,
     error::TransitError,
+    kem::KemKey,
     key::KeyRecord,
     key_type::{KeyType, Protection},
+    mac, ml_dsa,
 };
+use aws_lc_rs::cmac;
 use chancery_hsm::{Hsm, HsmError, KeyAlgorithm, KeyPurpose, KeyReference, KeySpec, software::SoftwareKey};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -40,7 +43,7 @@ pub(crate) enum StoredMaterial {
         /// Symmetric: the key. RSA and ECDSA: PKCS#8 in DER. Ed25519 and ML-DSA: the seed. ML-KEM: the decapsulation
         /// key of FIPS 203.
         key: StoredBytes,
-        /// The HMAC key; absent for type `hmac`, whose key it is already.
+        /// The HMAC key; absent for type `hmac`, whose key it is already, and for CMAC.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mac: Option<StoredBytes>,
     },
@@ -84,7 +87,11 @@ pub(crate) struct KeyVersion {
 pub(crate) enum Material {
     Aead(AeadKey),
     Derived(DerivationKey),
+    /// RSA, ECDSA, Ed25519.
     Pair(SoftwareKey),
+    MlDsa(ml_dsa::Pair),
+    Kem(Box<KemKey>),
+    Cmac(Box<cmac::Key>),
     /// Type `hmac`: [`KeyVersion::mac`] is all there is.
     MacOnly,
     Hsm(KeyReference),
@@ -115,15 +122,12 @@ impl VersionRecord {
         hsm: Option<&Hsm>,
         now: Timestamp,
     ) -> Result<Self, TransitError> {
-        let key_type = record.key_type;
-        if key_type.hsm_algorithm().is_none() && key_type != KeyType::ChaCha20Poly1305 {
-            return Err(TransitError::Caller(format!("keys of type {} cannot be made yet", key_type.name())));
-        }
         let material = match record.protection {
             Protection::Software => generate_software(record).await?,
             Protection::Hsm => generate_in_hsm(name, record.key_type, hsm.ok_or(TransitError::NoHsm)?).await?,
         };
-        Ok(Self::new(now, material))
+        let convergent_version = record.convergent_encryption.then(ConvergentVersion::default);
+        Ok(Self { convergent_version, ..Self::new(now, material) })
     }
 
     /// The objects in the token that go with this version.
@@ -139,28 +143,33 @@ impl VersionRecord {
 
 async fn generate_software(record: &KeyRecord) -> Result<StoredMaterial, TransitError> {
     let key_type = record.key_type;
-    if key_type == KeyType::Hmac {
-        return Ok(StoredMaterial::Software { key: StoredBytes::random(record.mac_key_bytes())?, mac: None });
-    }
-    let key = if let Some(bytes) = key_type.symmetric_bytes() {
-        StoredBytes::random(bytes)?
-    } else if key_type == KeyType::Ed25519 {
-        StoredBytes::random(ed25519::SEED_BYTES)?
-    } else {
-        let algorithm = key_type.hsm_algorithm().ok_or(TransitError::Bug("a key pair without an algorithm"))?;
-        // An RSA key takes up to seconds of arithmetic.
-        let pair = tokio::task::spawn_blocking(move || SoftwareKey::generate(algorithm))
-            .await
-            .map_err(|_| TransitError::Bug("key generation was cancelled"))??;
-        StoredBytes(pair.to_bytes()?)
+    let key = match key_type {
+        KeyType::Hmac => StoredBytes::random(record.mac_key_bytes())?,
+        KeyType::Ed25519 => StoredBytes::random(ed25519::SEED_BYTES)?,
+        pair if pair.is_ml_dsa() => StoredBytes::random(ml_dsa::SEED_BYTES)?,
+        pair if pair.is_ml_kem() => StoredBytes(KemKey::generate(pair)?),
+        other => match other.symmetric_bytes() {
+            Some(bytes) => StoredBytes::random(bytes)?,
+            None => generate_pair(other).await?,
+        },
     };
-    Ok(StoredMaterial::Software { key, mac: Some(StoredBytes::random(MAC_KEY_BYTES)?) })
+    let mac = if key_type.has_own_mac_key() { Some(StoredBytes::random(MAC_KEY_BYTES)?) } else { None };
+    Ok(StoredMaterial::Software { key, mac })
+}
+
+/// A pair of ECDSA or RSA; the latter takes up to seconds of arithmetic.
+async fn generate_pair(key_type: KeyType) -> Result<StoredBytes, TransitError> {
+    let algorithm = key_type.hsm_algorithm().ok_or(TransitError::Bug("a key pair without an algorithm"))?;
+    let pair = tokio::task::spawn_blocking(move || SoftwareKey::generate(algorithm))
+        .await
+        .map_err(|_| TransitError::Bug("key generation was cancelled"))??;
+    Ok(StoredBytes(pair.to_bytes()?))
 }
 
 async fn generate_in_hsm(name: &str, key_type: KeyType, hsm: &Hsm) -> Result<StoredMaterial, TransitError> {
     let algorithm = key_type
         .hsm_algorithm()
-        .ok_or_else(|| HsmError::NotSupported { mechanism: format!("keys of type {}", key_type.name()) })?;
+        .ok_or_else(|| HsmError::NotSupported { mechanism: key_type.missing_mechanism().to_owned() })?;
     let label: String = name.chars().take(LABEL_NAME_BYTES).collect();
     let key = hsm.generate(KeySpec::new(algorithm, key_type.hsm_purpose(), format!("transit/{label}"))).await?;
     if key_type == KeyType::Hmac {
@@ -201,7 +210,12 @@ impl KeyVersion {
             }
             StoredMaterial::Software { key, mac } => {
                 let (material, public_key) = expand_software(record, convergent, &key.0)?;
-                (material, public_key, MacKey::Software(mac.unwrap_or(key).0))
+                let mac = match mac {
+                    Some(mac) => MacKey::Software(mac.0),
+                    None if record.key_type == KeyType::Hmac => MacKey::Software(key.0),
+                    None => MacKey::Missing,
+                };
+                (material, public_key, mac)
             }
             StoredMaterial::Public { key, mac } => (Material::Public, Some(key.0.to_vec()), local_mac(mac)),
             StoredMaterial::External { reference, mac } => (Material::External(reference), None, local_mac(mac)),
@@ -231,6 +245,17 @@ fn expand_software(
         }
         aead if aead.is_aead() && record.derived => (derived(Zeroizing::new(key.to_vec())), None),
         aead if aead.is_aead() => (Material::Aead(AeadKey::expand(aead, key)?), None),
+        cmac if cmac.is_cmac() => (Material::Cmac(Box::new(mac::cmac_key(cmac, key)?)), None),
+        pair if pair.is_ml_dsa() => {
+            let pair = ml_dsa::Pair::from_seed(pair, key)?;
+            let public_key = pair.public_key_der()?;
+            (Material::MlDsa(pair), Some(public_key))
+        }
+        pair if pair.is_ml_kem() => {
+            let pair = KemKey::expand(pair, key)?;
+            let public_key = pair.public_key_der()?;
+            (Material::Kem(Box::new(pair)), Some(public_key))
+        }
         pair => {
             let algorithm = pair.hsm_algorithm().ok_or(TransitError::Bug("a key pair without an algorithm"))?;
             let pair = SoftwareKey::from_bytes(algorithm, key)?;

@@ -5,6 +5,7 @@ use chancery_engine::{
     Call, Fault, Response, Route, Verb,
     wire::{Count, Text},
 };
+use chancery_hsm::HashAlgorithm;
 use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -103,7 +104,6 @@ impl System {
 }
 
 async fn hash(_system: Arc<System>, call: Call) -> Result<Response, Fault> {
-    use aws_lc_rs::digest;
     let request: HashRequest = call.parse()?;
     let in_path = Some(call.captures.text("algorithm")).filter(|name| !name.is_empty());
     let name = in_path.or(request.algorithm.as_ref().map(|name| name.0.as_str())).unwrap_or("sha2-256");
@@ -112,17 +112,17 @@ async fn hash(_system: Arc<System>, call: Call) -> Result<Response, Fault> {
     })?;
     let format = Format::parse(request.format.as_ref(), false)?;
     let algorithm = match name {
-        "sha2-224" => &digest::SHA224,
-        "sha2-256" => &digest::SHA256,
-        "sha2-384" => &digest::SHA384,
-        "sha2-512" => &digest::SHA512,
-        "sha3-224" => return Err(Fault::caller("algorithm sha3-224 is not supported by this server")),
-        "sha3-256" => &digest::SHA3_256,
-        "sha3-384" => &digest::SHA3_384,
-        "sha3-512" => &digest::SHA3_512,
+        "sha2-224" => HashAlgorithm::Sha224,
+        "sha2-256" => HashAlgorithm::Sha256,
+        "sha2-384" => HashAlgorithm::Sha384,
+        "sha2-512" => HashAlgorithm::Sha512,
+        "sha3-224" => HashAlgorithm::Sha3_224,
+        "sha3-256" => HashAlgorithm::Sha3_256,
+        "sha3-384" => HashAlgorithm::Sha3_384,
+        "sha3-512" => HashAlgorithm::Sha3_512,
         _ => return Err(Fault::Caller(format!("unsupported algorithm {name}"))),
     };
-    Response::data(&HashResponse { sum: format.encode(digest::digest(algorithm, &input).as_ref()) })
+    Response::data(&HashResponse { sum: format.encode(&algorithm.digest(&input)) })
 }
 
 #[derive(Clone, Copy)]

@@ -1,7 +1,7 @@
 //! `datakey/plaintext/:name`, `datakey/wrapped/:name`: a fresh key encrypted with a named one.
 
 use crate::{
-    cipher::{CipherItem, Workbench, encrypt_in_hsm},
+    cipher::{CipherItem, RareOptions, Workbench, encrypt_in_hsm},
     encoding,
     error::TransitError,
     input::{Text, given},
@@ -22,6 +22,10 @@ struct DataKeyRequest<'a> {
     #[serde(deserialize_with = "given")]
     bits: Option<Count>,
     key_version: Count,
+    #[serde(borrow)]
+    nonce: Text<'a>,
+    #[serde(borrow)]
+    padding_scheme: Text<'a>,
 }
 
 #[derive(Serialize)]
@@ -52,6 +56,7 @@ pub(crate) async fn handle(engine: Arc<Transit>, call: Call) -> Result<Response,
         context: Cow::Borrowed(request.context.as_str()),
         associated_data: Cow::Borrowed(request.associated_data.as_str()),
         key_version: request.key_version.0,
+        rare: RareOptions::given(request.nonce.as_str(), request.padding_scheme.as_str(), ""),
         ..CipherItem::default()
     };
     key.allows_associated_data(&item, "'")?;

@@ -2,7 +2,7 @@
 
 use crate::{
     batch::{self, DecryptItem},
-    cipher::{CipherItem, Workbench, decrypt_in_hsm},
+    cipher::{CipherItem, RareOptions, Workbench, decrypt_in_hsm},
     encoding,
     error::{Failures, TransitError},
     input::Text,
@@ -28,6 +28,10 @@ struct DecryptRequest<'a> {
     #[serde(borrow)]
     batch_input: Option<&'a RawValue>,
     partial_failure_response_code: Count,
+    #[serde(borrow)]
+    nonce: Text<'a>,
+    #[serde(borrow)]
+    padding_scheme: Text<'a>,
 }
 
 /// Decrypts.
@@ -137,6 +141,7 @@ impl DecryptRequest<'_> {
             payload: Some(Cow::Borrowed(self.ciphertext.as_str())),
             context: Cow::Borrowed(self.context.as_str()),
             associated_data: Cow::Borrowed(self.associated_data.as_str()),
+            rare: RareOptions::given(self.nonce.as_str(), self.padding_scheme.as_str(), ""),
             ..CipherItem::default()
         }
     }

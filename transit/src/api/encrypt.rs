@@ -2,7 +2,7 @@
 
 use crate::{
     batch::{self, EncryptItem},
-    cipher::{CipherItem, Workbench, encrypt_in_hsm},
+    cipher::{CipherItem, RareOptions, Workbench, encrypt_in_hsm},
     encoding,
     error::{Failures, TransitError},
     input::{Text, given},
@@ -35,6 +35,10 @@ pub(crate) struct EncryptRequest<'a> {
     #[serde(borrow, rename = "type", deserialize_with = "given")]
     key_type: Option<Text<'a>>,
     convergent_encryption: Flag,
+    #[serde(borrow)]
+    nonce: Text<'a>,
+    #[serde(borrow)]
+    padding_scheme: Text<'a>,
 }
 
 /// Encrypts.
@@ -191,6 +195,7 @@ impl<'a> EncryptRequest<'a> {
             associated_data: Cow::Borrowed(self.associated_data.as_str()),
             key_version: self.key_version.0,
             reference: Cow::Borrowed(""),
+            rare: RareOptions::given(self.nonce.as_str(), self.padding_scheme.as_str(), ""),
         }
     }
 }

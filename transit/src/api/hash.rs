@@ -39,7 +39,6 @@ pub(crate) async fn handle(_engine: Arc<Transit>, call: Call) -> Result<Response
     // SHA-1 is left for signatures that need it; this endpoint never had it.
     let hash = match HashName::named(name) {
         Some(HashName::Known(hash)) if hash != HashAlgorithm::Sha1 => hash,
-        Some(unavailable @ HashName::Sha3_224) => unavailable.function()?,
         _ => return Err(Fault::Caller(format!("unsupported algorithm {name}"))),
     };
     let sum = match request.format.as_str() {

@@ -5,9 +5,10 @@ use crate::{
     ed25519, encoding,
     error::TransitError,
     input::{Text, given},
+    kem,
     key::{Key, KeyRecord, Milestone, SHORTEST_ROTATION_SECONDS},
     key_type::{KeyType, ML_DSA, Protection},
-    pem,
+    ml_dsa, pem,
     transit::Transit,
     version::Material,
 };
@@ -75,6 +76,9 @@ pub(crate) async fn create(engine: Arc<Transit>, call: Call) -> Result<Response,
 fn record(request: &CreateRequest<'_>) -> Result<KeyRecord, TransitError> {
     let type_name = request.key_type.as_ref().map_or(KeyType::Aes256Gcm96.name(), Text::as_str);
     let (key_type, named_by_parameter_set) = named_type(type_name, request.parameter_set.as_str())?;
+    if key_type == KeyType::ExternalKey {
+        return Err(TransitError::caller("keys of type external-key are not made here"));
+    }
     let period = request.auto_rotate_period.0;
     check_rotation(period)?;
     if request.convergent_encryption.0 && !request.derived.0 {
@@ -289,6 +293,16 @@ impl<'a> KeyBody<'a> {
     }
 }
 
+/// Raw base64 of what is only bytes, PEM of the rest.
+fn shown_public_key(key_type: KeyType, der: &[u8]) -> Result<String, TransitError> {
+    match key_type {
+        KeyType::Ed25519 => Ok(encoding::encode(ed25519::raw_public_key(der))),
+        ml_dsa if ml_dsa.is_ml_dsa() => Ok(encoding::encode(ml_dsa::raw_public_key(ml_dsa, der)?)),
+        ml_kem if ml_kem.is_ml_kem() => Ok(encoding::encode(kem::raw_public_key(ml_kem, der)?)),
+        _ => Ok(pem::write("PUBLIC KEY", der).to_string() + "\n"),
+    }
+}
+
 fn versions(key: &Key, context: Option<&[u8]>) -> Result<BTreeMap<String, VersionBody>, TransitError> {
     let mut shown = BTreeMap::new();
     for (number, version) in &key.versions {
@@ -303,8 +317,7 @@ fn versions(key: &Key, context: Option<&[u8]>) -> Result<BTreeMap<String, Versio
                     (Material::Derived(secret), Some(context)) => {
                         encoding::encode(ed25519::Pair::derive(secret, context)?.public_key())
                     }
-                    _ if key.record.key_type == KeyType::Ed25519 => encoding::encode(ed25519::raw_public_key(der)),
-                    _ => pem::write("PUBLIC KEY", der).to_string() + "\n",
+                    _ => shown_public_key(key.record.key_type, der)?,
                 },
             },
         };

@@ -2,7 +2,7 @@
 
 use crate::{
     batch::{self, RewrapItem},
-    cipher::{CipherItem, Workbench, decrypt_in_hsm, encrypt_in_hsm},
+    cipher::{CipherItem, RareOptions, Workbench, decrypt_in_hsm, encrypt_in_hsm},
     error::{Failures, TransitError},
     input::Text,
     key::Key,
@@ -24,6 +24,12 @@ struct RewrapRequest<'a> {
     key_version: Count,
     #[serde(borrow)]
     batch_input: Option<&'a RawValue>,
+    #[serde(borrow)]
+    nonce: Text<'a>,
+    #[serde(borrow)]
+    decrypt_padding_scheme: Text<'a>,
+    #[serde(borrow)]
+    encrypt_padding_scheme: Text<'a>,
 }
 
 /// Rewraps. A batch is always a 200; what went wrong stands in the items.
@@ -113,7 +119,7 @@ async fn in_hsm(engine: &Transit, key: &Key, request: &RewrapRequest<'_>) -> Res
 async fn one_in_hsm(engine: &Transit, key: &Key, item: &CipherItem<'_>) -> Result<(u32, String), TransitError> {
     let hsm = engine.hsm()?;
     let plaintext = decrypt_in_hsm(hsm, key, item).await?;
-    encrypt_in_hsm(hsm, key, item, &plaintext).await
+    encrypt_in_hsm(hsm, key, &item.for_new_ciphertext(), &plaintext).await
 }
 
 /// Writes `{"ciphertext":"…","key_version":N`.
@@ -130,6 +136,11 @@ impl RewrapRequest<'_> {
             payload: Some(Cow::Borrowed(self.ciphertext.as_str())),
             context: Cow::Borrowed(self.context.as_str()),
             key_version: self.key_version.0,
+            rare: RareOptions::given(
+                self.nonce.as_str(),
+                self.decrypt_padding_scheme.as_str(),
+                self.encrypt_padding_scheme.as_str(),
+            ),
             ..CipherItem::default()
         }
     }

@@ -1,11 +1,12 @@
 //! `sign/:name`: signatures of a text or a batch.
 
 use crate::{
+    api::signature_request::signature_request,
     batch::{self, SignatureItem},
     error::TransitError,
     input::Text,
     key::Key,
-    signing::{self, SignOptions, Signed},
+    signing::{self, OptionTexts, SignOptions, Signed},
     transit::Transit,
 };
 use chancery_engine::{
@@ -16,29 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct SignRequest<'a> {
-    #[serde(borrow)]
-    input: Text<'a>,
-    #[serde(borrow)]
-    context: Text<'a>,
-    #[serde(borrow)]
-    hash_algorithm: Text<'a>,
-    /// The older name of `hash_algorithm`.
-    #[serde(borrow)]
-    algorithm: Text<'a>,
-    #[serde(borrow)]
-    signature_algorithm: Text<'a>,
-    #[serde(borrow)]
-    salt_length: Option<Text<'a>>,
-    #[serde(borrow)]
-    marshaling_algorithm: Text<'a>,
-    prehashed: Flag,
-    key_version: Count,
-    #[serde(borrow)]
-    batch_input: Option<&'a RawValue>,
-}
+signature_request!(SignRequest { key_version: Count });
 
 #[derive(Serialize)]
 struct SignResponse {
@@ -51,22 +30,13 @@ struct SignResponse {
 /// Signs. A batch is always a 200; what went wrong stands in the items.
 pub(crate) async fn handle(engine: Arc<Transit>, call: Call) -> Result<Response, Fault> {
     let request: SignRequest<'_> = call.parse()?;
-    let named =
-        [call.captures.text("urlalgorithm"), request.hash_algorithm.as_str(), request.algorithm.as_str(), "sha2-256"];
-    let hash = named.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
-    let options = SignOptions::parse(
-        hash,
-        request.signature_algorithm.as_str(),
-        request.salt_length.as_ref().map(Text::as_str),
-        request.marshaling_algorithm.as_str(),
-        request.prehashed.0,
-    )?;
+    let options = &request.options(call.captures.text("urlalgorithm"))?;
     let key = engine.usable_key(call.captures.text("name"), TransitError::caller("signing key not found")).await?;
     let key_type = key.record.key_type;
     if !key_type.supports_signing() {
         return Err(TransitError::TypeDoesNot { operation: "signing", key_type: key_type.name() }.into());
     }
-    options.check(key_type, request.signature_algorithm.as_str())?;
+    options.check(key_type)?;
     let version = request.key_version.0;
     let Some(raw) = request.batch_input else {
         let input = (request.input.as_str(), request.context.as_str());
@@ -94,7 +64,7 @@ const SIGNATURES_AT_ONCE: usize = 16;
 async fn sign_item(
     engine: &Transit,
     key: &Arc<Key>,
-    options: SignOptions,
+    options: &SignOptions,
     version: i64,
     item: &SignatureItem<'_>,
 ) -> Result<Signed, TransitError> {

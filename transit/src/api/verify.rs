@@ -1,46 +1,33 @@
-//! `verify/:name`: checks signatures or HMACs, one or a batch.
+//! `verify/:name`: checks signatures, HMACs or CMACs, one or a batch.
 
 use crate::{
+    api::{cmac, signature_request::signature_request},
     batch::{self, SignatureItem},
     error::TransitError,
     hash::HashName,
     input::{Text, given},
     key::Key,
     mac,
-    signing::{self, SignOptions},
+    signing::{self, OptionTexts, SignOptions},
     transit::Transit,
 };
-use chancery_engine::{Call, Fault, Response, wire::Flag};
+use chancery_engine::{
+    Call, Fault, Response,
+    wire::{Count, Flag},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct VerifyRequest<'a> {
-    #[serde(borrow)]
-    input: Text<'a>,
+signature_request!(VerifyRequest {
     #[serde(borrow, deserialize_with = "given")]
     signature: Option<Text<'a>>,
     #[serde(borrow, deserialize_with = "given")]
     hmac: Option<Text<'a>>,
-    #[serde(borrow)]
-    context: Text<'a>,
-    #[serde(borrow)]
-    hash_algorithm: Text<'a>,
-    /// The older name of `hash_algorithm`.
-    #[serde(borrow)]
-    algorithm: Text<'a>,
-    #[serde(borrow)]
-    signature_algorithm: Text<'a>,
-    #[serde(borrow)]
-    salt_length: Option<Text<'a>>,
-    #[serde(borrow)]
-    marshaling_algorithm: Text<'a>,
-    prehashed: Flag,
-    #[serde(borrow)]
-    batch_input: Option<&'a RawValue>,
-}
+    #[serde(borrow, deserialize_with = "given")]
+    cmac: Option<Text<'a>>,
+    mac_length: Count,
+});
 
 #[derive(Serialize)]
 struct VerifyResponse {
@@ -52,6 +39,7 @@ struct VerifyResponse {
 enum Proof {
     Signature,
     Hmac,
+    Cmac,
 }
 
 /// Verifies. A batch is always a 200; what went wrong stands in the items.
@@ -62,15 +50,20 @@ pub(crate) async fn handle(engine: Arc<Transit>, call: Call) -> Result<Response,
         Some(items) => proof_of_batch(items)?,
         None if request.signature.is_some() => Proof::Signature,
         None if request.hmac.is_some() => Proof::Hmac,
+        None if request.cmac.is_some() => Proof::Cmac,
         None => return Err(Fault::caller("neither a 'signature' nor an 'hmac' were given to verify")),
     };
-    let options = request.options(call.captures.text("urlalgorithm"))?;
+    if proof == Proof::Cmac {
+        let items = items.unwrap_or_else(|| vec![request.single()]);
+        return cmac::verify(&engine, &call, &items, request.batch_input.is_some()).await;
+    }
+    let options = &request.options(call.captures.text("urlalgorithm"))?;
     let absent = TransitError::caller(match proof {
         Proof::Signature => "signature verification key not found",
-        Proof::Hmac => "encryption key not found",
+        Proof::Hmac | Proof::Cmac => "encryption key not found",
     });
     let key = engine.usable_key(call.captures.text("name"), absent).await?;
-    check(&key, options, proof, request.signature_algorithm.as_str())?;
+    check(&key, options, proof)?;
     let Some(items) = items else {
         let valid = verify_one(&engine, &key, options, proof, &request.single()).await?;
         return Response::data(&VerifyResponse { valid });
@@ -92,29 +85,37 @@ pub(crate) async fn handle(engine: Arc<Transit>, call: Call) -> Result<Response,
     Ok(Response::json(out))
 }
 
-/// All items carry signatures, or all carry HMACs; an item with both counts as a signature.
+/// All items carry signatures, or all HMACs, or all CMACs; an item with several counts as the first of these.
 fn proof_of_batch(items: &[SignatureItem<'_>]) -> Result<Proof, Fault> {
-    let signatures = items.iter().filter(|item| item.signature.is_some()).count();
-    let hmacs = items.iter().filter(|item| item.signature.is_none() && item.hmac.is_some()).count();
-    let text = match (signatures, hmacs) {
-        (0, 0) => "no batch_input elements have 'signature' or 'hmac'",
-        (all, 0) if all == items.len() => return Ok(Proof::Signature),
-        (0, all) if all == items.len() => return Ok(Proof::Hmac),
-        (_, 0) => "some elements of batch_input are missing 'signature'",
-        (0, _) => "some elements of batch_input are missing 'hmac'",
-        _ => "elements of batch_input must all provide 'signature' or all provide 'hmac'",
+    let proofs = items.iter().map(|item| match (&item.signature, &item.hmac, &item.cmac) {
+        (Some(_), ..) => Some(Proof::Signature),
+        (None, Some(_), _) => Some(Proof::Hmac),
+        (None, None, Some(_)) => Some(Proof::Cmac),
+        (None, None, None) => None,
+    });
+    let count = |wanted: Proof| proofs.clone().filter(|proof| *proof == Some(wanted)).count();
+    let text = match (count(Proof::Signature), count(Proof::Hmac), count(Proof::Cmac)) {
+        (0, 0, 0) => "no batch_input elements have 'signature' or 'hmac'",
+        (all, 0, 0) if all == items.len() => return Ok(Proof::Signature),
+        (0, all, 0) if all == items.len() => return Ok(Proof::Hmac),
+        (0, 0, all) if all == items.len() => return Ok(Proof::Cmac),
+        (_, 0, 0) => "some elements of batch_input are missing 'signature'",
+        (0, _, 0) => "some elements of batch_input are missing 'hmac'",
+        (0, 0, _) => "some elements of batch_input are missing 'cmac'",
+        (_, _, 0) => "elements of batch_input must all provide 'signature' or all provide 'hmac'",
+        _ => "elements of batch_input must all provide 'signature', all provide 'hmac' or all provide 'cmac'",
     };
     Err(Fault::caller(text))
 }
 
-fn check(key: &Key, options: SignOptions, proof: Proof, algorithm: &str) -> Result<(), TransitError> {
+fn check(key: &Key, options: &SignOptions, proof: Proof) -> Result<(), TransitError> {
     let key_type = key.record.key_type;
     match proof {
         Proof::Hmac if options.hash == HashName::None => {
             Err(TransitError::caller("hash_algorithm none is not valid for hmac"))
         }
-        Proof::Hmac => Ok(()),
-        Proof::Signature if key_type.supports_signing() => options.check(key_type, algorithm),
+        Proof::Hmac | Proof::Cmac => Ok(()),
+        Proof::Signature if key_type.supports_signing() => options.check(key_type),
         Proof::Signature => Err(TransitError::TypeDoesNot { operation: "verification", key_type: key_type.name() }),
     }
 }
@@ -122,13 +123,14 @@ fn check(key: &Key, options: SignOptions, proof: Proof, algorithm: &str) -> Resu
 async fn verify_one(
     engine: &Transit,
     key: &Key,
-    options: SignOptions,
+    options: &SignOptions,
     proof: Proof,
     item: &SignatureItem<'_>,
 ) -> Result<bool, TransitError> {
     let input = item.input.as_deref().ok_or_else(|| TransitError::caller("missing input"))?;
     match proof {
         Proof::Hmac => mac::verify(engine, key, options.hash, input, item.hmac.as_deref().unwrap_or_default()).await,
+        Proof::Cmac => Err(TransitError::Bug("a CMAC came to the wrong place")),
         Proof::Signature => {
             let signature = item.signature.as_deref().unwrap_or_default();
             signing::verify(key, options, signature, (input, &item.context))
@@ -137,23 +139,14 @@ async fn verify_one(
 }
 
 impl VerifyRequest<'_> {
-    fn options(&self, url_algorithm: &str) -> Result<SignOptions, TransitError> {
-        let named = [url_algorithm, self.hash_algorithm.as_str(), self.algorithm.as_str(), "sha2-256"];
-        SignOptions::parse(
-            named.into_iter().find(|name| !name.is_empty()).unwrap_or_default(),
-            self.signature_algorithm.as_str(),
-            self.salt_length.as_ref().map(Text::as_str),
-            self.marshaling_algorithm.as_str(),
-            self.prehashed.0,
-        )
-    }
-
     fn single(&self) -> SignatureItem<'_> {
         SignatureItem {
             input: Some(self.input.as_str().into()),
             context: self.context.as_str().into(),
             signature: self.signature.as_ref().map(|text| text.as_str().into()),
             hmac: self.hmac.as_ref().map(|text| text.as_str().into()),
+            cmac: self.cmac.as_ref().map(|text| text.as_str().into()),
+            mac_length: self.mac_length.0,
             ..SignatureItem::default()
         }
     }

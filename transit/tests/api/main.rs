@@ -10,6 +10,7 @@
 )]
 
 mod batches;
+mod cmac;
 mod create;
 mod decrypt;
 mod encrypt;
@@ -17,7 +18,9 @@ mod export;
 mod harness;
 mod hash_and_random;
 mod hmac;
+mod key_types;
 mod lifecycle;
+mod padding;
 mod properties;
 mod rewrap;
 mod sign;

@@ -41,7 +41,7 @@ async fn every_type_signs_with_every_marshaling() {
                 round_trip(&mount, &options).await;
             }
             if key_type.starts_with("ecdsa") {
-                for hash in ["sha1", "sha2-224", "sha3-256", "sha3-512"] {
+                for hash in ["sha1", "sha2-224", "sha3-224", "sha3-256", "sha3-384", "sha3-512"] {
                     round_trip(&mount, &json!({"hash_algorithm": hash})).await;
                 }
                 for length in [0, 5, 20, 32, 48, 64] {
@@ -105,9 +105,9 @@ async fn what_the_library_cannot_do_fails_with_the_mechanisms_name() {
     sign(&mount, json!({"input": "", "hash_algorithm": "sha3-256"}))
         .await
         .refused("the token does not support RSA-PSS with SHA3-256 (salt Auto)");
-    sign(&mount, json!({"input": "", "hash_algorithm": "sha3-224"}))
+    sign(&mount, json!({"input": "", "hash_algorithm": "sha3-224", "signature_algorithm": "pkcs1v15"}))
         .await
-        .refused("the token does not support SHA3-224");
+        .refused("the token does not support RSA PKCS#1 v1.5 with SHA3-224");
     let none = json!({"input": "", "hash_algorithm": "none", "prehashed": true, "signature_algorithm": "pkcs1v15"});
     sign(&mount, none).await.refused("the token does not support RSA PKCS#1 v1.5 without a hash");
 }
@@ -177,4 +177,63 @@ async fn derived_keys_sign_per_context_and_show_the_public_key() {
     mount.write("verify/k", json!({"input": "", "signature": signed["signature"]})).await.refused(missing);
     let batch = sign(&mount, json!({"batch_input": [{"input": "", "context": "eA=="}]})).await.ok();
     assert_eq!(batch["batch_results"][0]["publickey"], shown);
+}
+
+#[tokio::test]
+async fn ed25519_signs_as_each_of_its_variants() {
+    let context = b64(b"context");
+    let digest = json!({"input": b64(&[7; 64]), "signature_algorithm": "ed25519ph", "prehashed": true});
+    for parameters in [json!({"type": "ed25519"}), json!({"type": "ed25519", "derived": true})] {
+        let mount = Mount::with_key(parameters).await;
+        let variants = [
+            json!({}),
+            json!({"signature_algorithm": "ed25519ph"}),
+            json!({"signature_algorithm": "ed25519ph", "signature_context": context}),
+            json!({"signature_context": context}),
+            json!({"signature_context": b64(b"other")}),
+            digest.clone(),
+        ];
+        let mut signatures = Vec::new();
+        for options in &variants {
+            let mut body = options.clone();
+            body["context"] = json!("eA==");
+            round_trip(&mount, &body).await;
+            body["input"] = json!(body["input"].as_str().unwrap_or("aGVsbG8="));
+            signatures.push(sign(&mount, body).await.ok()["signature"].clone());
+        }
+        for (made_with, signature) in signatures.iter().enumerate() {
+            for (checked_with, options) in variants[..5].iter().enumerate() {
+                let mut body = options.clone();
+                (body["input"], body["context"], body["signature"]) =
+                    (json!("aGVsbG8="), json!("eA=="), signature.clone());
+                let valid = mount.write("verify/k", body).await.ok()["valid"].clone();
+                assert_eq!(valid, made_with == checked_with, "{made_with} {checked_with}");
+            }
+        }
+        let named = json!({"input": "aGVsbG8=", "context": "eA==", "signature_algorithm": "ed25519ctx", "signature_context": context});
+        assert_eq!(sign(&mount, named).await.ok()["signature"], signatures[3]);
+    }
+    let mount = Mount::with_key(json!({"type": "ed25519"})).await;
+    for (body, text) in [
+        (json!({"signature_algorithm": "ed25519ctx"}), "signature_algorithm=ed25519ctx requires a signature_context"),
+        (json!({"signature_context": "!"}), "failed to base64-decode signature_context"),
+        (json!({"signature_context": b64(&[1; 256])}), "signature_context has more than 255 bytes"),
+        (
+            json!({"input": "aGVsbG8=", "signature_algorithm": "ed25519ph", "prehashed": true}),
+            "prehashed input of ed25519ph must be a SHA-512 digest, 64 bytes",
+        ),
+    ] {
+        sign(&mount, body).await.refused(text);
+    }
+    let short = json!({"input": "aGVsbG8=", "signature_algorithm": "ed25519ph", "prehashed": true, "signature": "vault:v1:AA=="});
+    assert_eq!(mount.write("verify/k", short).await.ok()["valid"], false);
+    let mount = Mount::with_key(json!({"type": "ed25519", "protection": "hsm"})).await;
+    sign(&mount, digest).await.refused("the token does not support Ed25519ph");
+    let mount = Mount::with_key(json!({"type": "rsa-2048"})).await;
+    sign(&mount, json!({"signature_context": context}))
+        .await
+        .refused("signature_context is not supported for key type rsa-2048");
+    sign(&mount, json!({"signature_algorithm": "ed25519ph"}))
+        .await
+        .refused("unsupported rsa signature algorithm of Ed25519");
 }
