@@ -40,7 +40,7 @@ pub(crate) struct CipherItem<'a> {
 /// What only Vault's clients give, and only with some keys.
 #[derive(Clone, Default)]
 pub(crate) struct RareOptions<'a> {
-    /// Base64; convergent encryption of version 1 reads it.
+    /// Base64. Only decryption of convergent encryption of version 1 reads it; no encryption ever does (CVE-2023-4680).
     pub(crate) nonce: Cow<'a, str>,
     /// `padding_scheme` of an RSA key; when rewrapping, `decrypt_padding_scheme`.
     pub(crate) padding: Cow<'a, str>,
@@ -174,7 +174,6 @@ impl Workbench {
         encoding::decode_onto(item.payload(), &mut self.buffer)?;
         let version = key.encrypting_version(item)?;
         self.read_options(key, item)?;
-        refuse_nonce(item)?;
         self.seal(key, version, out)?;
         Ok(version.number)
     }
@@ -190,7 +189,6 @@ impl Workbench {
         self.restart(plaintext.len());
         let version = key.encrypting_version(item)?;
         self.read_options(key, item)?;
-        refuse_nonce(item)?;
         self.buffer.resize(key.record.key_type.nonce_bytes(), 0);
         self.buffer.extend_from_slice(plaintext);
         self.seal(key, version, out)?;
@@ -274,10 +272,8 @@ impl Workbench {
                 let nonce = convergent_nonce(item, key.record.key_type)?;
                 return derived.open_with(&nonce, &mut self.buffer, &self.associated_data).map(|text| &*text);
             }
-            refuse_nonce(item)?;
             return derived.open(&mut self.buffer, &self.associated_data).map(|text| &*text);
         }
-        refuse_nonce(item)?;
         match &version.version.material {
             Material::Aead(cipher) => cipher.open(&mut self.buffer, &self.associated_data).map(|text| &*text),
             Material::Kem(pair) => pair.open(&mut self.buffer, &self.associated_data).map(|text| &*text),
@@ -292,12 +288,6 @@ impl Workbench {
             _ => Err(TransitError::Bug("not a key of this process")),
         }
     }
-}
-
-/// Encryption always makes its nonce itself; only convergent encryption of version 1, which is read and not written, has
-/// one from the caller.
-fn refuse_nonce(item: &CipherItem<'_>) -> Result<(), TransitError> {
-    if item.nonce().is_empty() { Ok(()) } else { Err(TransitError::caller("provided nonce not allowed for this key")) }
 }
 
 /// The nonce that the caller chose when a convergent key of version 1 encrypted.
@@ -341,7 +331,6 @@ pub(crate) async fn encrypt_in_hsm(
     let version = key.encrypting_version(item)?;
     let mut bench = Workbench::default();
     bench.read_options(key, item)?;
-    refuse_nonce(item)?;
     let Material::Hsm(reference) = &version.version.material else {
         return Err(TransitError::Bug("not a key of the token"));
     };
@@ -406,7 +395,6 @@ pub(crate) async fn decrypt_in_hsm(
     let Material::Hsm(reference) = &version.version.material else {
         return Err(TransitError::Bug("not a key of the token"));
     };
-    refuse_nonce(item)?;
     if key.record.key_type.is_rsa() {
         return match bench.padding {
             Padding::Oaep => hsm.rsa_decrypt(reference, RsaPadding::OaepSha256, &sealed).await.map_err(rsa_refusal),

@@ -23,8 +23,6 @@ struct DataKeyRequest<'a> {
     bits: Option<Count>,
     key_version: Count,
     #[serde(borrow)]
-    nonce: Text<'a>,
-    #[serde(borrow)]
     padding_scheme: Text<'a>,
 }
 
@@ -56,7 +54,7 @@ pub(crate) async fn handle(engine: Arc<Transit>, call: Call) -> Result<Response,
         context: Cow::Borrowed(request.context.as_str()),
         associated_data: Cow::Borrowed(request.associated_data.as_str()),
         key_version: request.key_version.0,
-        rare: RareOptions::given(request.nonce.as_str(), request.padding_scheme.as_str(), ""),
+        rare: RareOptions::given("", request.padding_scheme.as_str(), ""),
         ..CipherItem::default()
     };
     key.allows_associated_data(&item, "'")?;

@@ -36,8 +36,6 @@ pub(crate) struct EncryptRequest<'a> {
     key_type: Option<Text<'a>>,
     convergent_encryption: Flag,
     #[serde(borrow)]
-    nonce: Text<'a>,
-    #[serde(borrow)]
     padding_scheme: Text<'a>,
 }
 
@@ -195,7 +193,7 @@ impl<'a> EncryptRequest<'a> {
             associated_data: Cow::Borrowed(self.associated_data.as_str()),
             key_version: self.key_version.0,
             reference: Cow::Borrowed(""),
-            rare: RareOptions::given(self.nonce.as_str(), self.padding_scheme.as_str(), ""),
+            rare: RareOptions::given("", self.padding_scheme.as_str(), ""),
         }
     }
 }

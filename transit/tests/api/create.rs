@@ -114,10 +114,7 @@ async fn impossible_parameters_are_refused_and_nothing_is_written() {
         (json!({"protection": "hsm", "derived": true}), "keys with protection hsm cannot be derived"),
         (json!({"protection": "hsm", "exportable": true}), "keys with protection hsm never leave the token"),
         (json!({"protection": "tpm"}), "unknown protection tpm, expected software or hsm"),
-        (
-            json!({"protection": "hsm", "type": "chacha20-poly1305"}),
-            "the token does not support keys of type chacha20-poly1305",
-        ),
+        (json!({"protection": "hsm", "type": "chacha20-poly1305"}), "the token does not support CKM_CHACHA20_POLY1305"),
         (
             json!({"protection": "hsm", "type": "hmac", "key_size": 64}),
             "a key of type hmac with protection hsm has a key_size of 32",

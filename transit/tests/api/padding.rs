@@ -1,4 +1,4 @@
-//! `padding_scheme` of RSA keys, on every endpoint that encrypts or decrypts, and `nonce`, which nobody may give.
+//! `padding_scheme` of RSA keys, on every endpoint that encrypts or decrypts.
 
 use crate::harness::{Mount, b64, envelope, from_b64, payload};
 use serde_json::json;
@@ -64,35 +64,25 @@ async fn bad_pkcs1_padding_is_no_oracle() {
 }
 
 #[tokio::test]
-async fn only_rsa_keys_have_a_padding_and_no_key_takes_a_nonce() {
+async fn only_rsa_keys_have_a_padding() {
     let mount = Mount::with_key(json!({})).await;
     let sealed = mount.ciphertext(b"hello").await;
-    let padding = "padding_scheme argument invalid: unsupported key type aes256-gcm96 for padding scheme";
-    let nonce = "provided nonce not allowed for this key";
+    let refusal = "padding_scheme argument invalid: unsupported key type aes256-gcm96 for padding scheme";
     for (path, mut body) in [
         ("encrypt/k", json!({"plaintext": ""})),
         ("decrypt/k", json!({"ciphertext": sealed})),
         ("datakey/wrapped/k", json!({})),
     ] {
         body["padding_scheme"] = json!("pkcs1v15");
-        mount.write(path, body.clone()).await.refused(padding);
+        mount.write(path, body.clone()).await.refused(refusal);
         body["padding_scheme"] = json!("");
-        body["nonce"] = json!("AAAAAAAAAAAAAAAA");
-        mount.write(path, body.clone()).await.refused(nonce);
-        body["nonce"] = json!("");
         assert_eq!(mount.write(path, body).await.status, 200, "{path}");
     }
-    let rewrap = async |member: &str, value: &str| {
+    for member in ["decrypt_padding_scheme", "encrypt_padding_scheme"] {
         let mut body = json!({"ciphertext": sealed});
-        body[member] = json!(value);
-        mount.write("rewrap/k", body).await
-    };
-    rewrap("decrypt_padding_scheme", "oaep").await.refused(padding);
-    rewrap("encrypt_padding_scheme", "pkcs1v15").await.refused(padding);
-    rewrap("nonce", "AAAAAAAAAAAAAAAA").await.refused(nonce);
-    let items = json!([{"plaintext": "", "nonce": "AAAAAAAAAAAAAAAA"}, {"plaintext": ""}]);
-    let batch = mount.write("encrypt/k", json!({"batch_input": items})).await;
-    assert_eq!((batch.status, &batch.data["batch_results"][0]["error"]), (400, &json!(nonce)));
+        body[member] = json!("oaep");
+        mount.write("rewrap/k", body).await.refused(refusal);
+    }
     let mount = Mount::with_key(json!({"type": "rsa-2048"})).await;
     let unknown = "padding_scheme argument invalid: unknown padding scheme \"OAEP\", expected oaep or pkcs1v15";
     mount.write("encrypt/k", json!({"plaintext": "", "padding_scheme": "OAEP"})).await.refused(unknown);
