@@ -50,7 +50,13 @@ impl ConvergentVersion {
         }
     }
 
-    /// The version of that number; `None` for -1 and 0, with which Vault says that it stands elsewhere.
+    /// The version that a policy of Vault names; `None` for -1, "each key version tells". 0 is from before there was a
+    /// second one.
+    pub(crate) fn of_policy(number: i64) -> Option<Self> {
+        if number == 0 { Some(Self::V1) } else { Self::numbered(number) }
+    }
+
+    /// The version of that number in a key version; `None` for 0, "the policy tells".
     pub(crate) fn numbered(number: i64) -> Option<Self> {
         match number {
             1 => Some(Self::V1),
@@ -101,17 +107,24 @@ pub(crate) fn hkdf_sha256(key: &[u8], info: &[u8], length: usize) -> Result<Zero
     Ok(output)
 }
 
-/// SP 800-108 §4.1 with HMAC-SHA256 as Vault ran it: one round, counted from 0, no label, 256 bits asked for.
+/// SP 800-108 §4.1 with HMAC-SHA256 as Vault ran it: counted from 0, no label, 256 bits asked for. Convergent encryption
+/// of version 3 needs more and asks for 512; Vault has nothing to agree with there, it cannot write such a version.
 fn hmac_sha256_counter(key: &[u8], context: &[u8], length: usize) -> Result<Zeroizing<Vec<u8>>, TransitError> {
-    let mut round = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
-    round.update(&0_u32.to_be_bytes());
-    round.update(context);
-    round.update(&256_u32.to_be_bytes());
-    let output = round.sign();
-    let output = output.as_ref().get(..length);
-    output
-        .map(|output| Zeroizing::new(output.to_vec()))
-        .ok_or_else(|| TransitError::caller("could not derive key, length too small"))
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+    let bits: u32 = if length <= 32 { 256 } else { 512 };
+    let mut output = Zeroizing::new(Vec::with_capacity(64));
+    for counter in 0..bits / 256 {
+        let mut round = hmac::Context::with_key(&key);
+        round.update(&counter.to_be_bytes());
+        round.update(context);
+        round.update(&bits.to_be_bytes());
+        output.extend_from_slice(round.sign().as_ref());
+    }
+    if output.len() < length {
+        return Err(TransitError::caller("could not derive key, length too small"));
+    }
+    output.truncate(length);
+    Ok(output)
 }
 
 #[cfg(test)]
@@ -125,7 +138,9 @@ mod tests {
         let made = key.derive(b"context", 32).unwrap();
         assert_eq!(data(&made), "9d1857a236b0df17c3e49a0ec12b9d98084ec894110b3cbb8bb01ab9518d60dc");
         assert_eq!(key.derive(b"context", 16).unwrap()[..], made[..16]);
-        assert!(key.derive(b"context", 64).is_err());
+        let longer = key.derive(b"context", 64).unwrap();
+        assert!(longer.len() == 64 && longer[..32] != made[..] && longer[..32] != longer[32..]);
+        assert!(key.derive(b"context", 65).is_err());
     }
 
     fn data(bytes: &[u8]) -> String {

@@ -120,11 +120,7 @@ fn compute_cmac(version: Numbered<'_>, input: &[u8]) -> Result<Zeroizing<Vec<u8>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn bytes(hex: &str) -> Vec<u8> {
-        let digits: Vec<u8> = hex.chars().filter_map(|digit| digit.to_digit(16)).map(|digit| digit as u8).collect();
-        digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
-    }
+    use crate::vectors::bytes;
 
     /// RFC 4493 §4 and NIST SP 800-38B, appendix D (AES-256, examples 10 to 12)
     #[test]

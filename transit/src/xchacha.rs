@@ -37,12 +37,7 @@ impl Key {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{aead::AeadKey, key_type::KeyType};
-
-    fn bytes(hex: &str) -> Vec<u8> {
-        let digits: Vec<u8> = hex.chars().filter_map(|digit| digit.to_digit(16)).map(|digit| digit as u8).collect();
-        digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
-    }
+    use crate::{aead::AeadKey, key_type::KeyType, vectors::bytes};
 
     /// draft-irtf-cfrg-xchacha-03, A.3.1
     #[test]

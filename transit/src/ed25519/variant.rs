@@ -93,12 +93,7 @@ fn wide(digest: &[u8]) -> Result<[u8; 64], TransitError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ed25519::Pair;
-
-    fn bytes(hex: &str) -> Vec<u8> {
-        let digits: Vec<u8> = hex.chars().filter_map(|digit| digit.to_digit(16)).map(|digit| digit as u8).collect();
-        digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
-    }
+    use crate::{ed25519::Pair, vectors::bytes};
 
     fn check(seed: &str, public_key: &str, input: &Input<'_>, signature: &str) {
         let (seed, signature) = (bytes(seed), bytes(signature));
