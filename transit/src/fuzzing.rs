@@ -18,6 +18,8 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::BTreeMap};
 
+pub mod material;
+
 /// Version and payload of a ciphertext, a signature and an HMAC, where they are taken.
 #[must_use]
 pub fn envelopes(text: &str) -> [Option<(i64, &str)>; 3] {

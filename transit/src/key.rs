@@ -7,6 +7,7 @@ use crate::{
     key_type::{KeyType, ML_DSA, Protection},
     version::{KeyVersion, VersionRecord},
 };
+use chancery_engine::wire::Count;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, ops::RangeInclusive};
@@ -121,6 +122,22 @@ impl KeyRecord {
     /// Numbers of the versions that exist, usable or not.
     pub(crate) fn existing_versions(&self) -> RangeInclusive<u32> {
         self.min_available_version.max(1)..=self.latest_version
+    }
+
+    /// Refuses to make a version of an imported key here unless that was allowed at the import.
+    pub(crate) fn may_rotate(&self, name: &str) -> Result<(), TransitError> {
+        match self.imported {
+            Some(Imported { allow_rotation: false }) => {
+                Err(TransitError::Caller(format!("imported key {name} does not allow rotation within Vault")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The number of a version asked for by `version`, if it may be used; the latest where none is asked for.
+    pub(crate) fn numbered(&self, version: Option<Count>) -> Option<u32> {
+        let Some(Count(number)) = version else { return Some(self.latest_version) };
+        u32::try_from(number).ok().filter(|number| self.usable_versions().contains(number))
     }
 
     /// The convergent encryption of a version; `None` where the key's encryption is not convergent.

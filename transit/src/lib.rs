@@ -9,6 +9,8 @@
 //! | how the keys of a context are derived | `derivation.rs` |
 //! | encryption of one text | `cipher.rs` on `aead.rs`, `xchacha.rs`, `kem.rs` and `nonce.rs` |
 //! | signatures and MACs of one text | `signing.rs` on `ml_dsa.rs`; `mac.rs` on `hash.rs` |
+//! | keys that come and go | `import.rs`, `backup.rs` on `wrapping.rs`, `private_key.rs`, `public_key.rs`, `policy.rs` |
+//! | certificates of keys | `certificates.rs` |
 //! | the forms on the wire | `ciphertext.rs`, `encoding.rs`, `batch.rs`, `input.rs`, `pem.rs` |
 //! | what lies where in the store | `storage.rs` |
 //! | what can go wrong | `error.rs` |
@@ -19,9 +21,12 @@
 
 mod aead;
 mod api;
+mod backup;
 mod batch;
+mod certificates;
 mod cipher;
 mod ciphertext;
+mod curve;
 mod derivation;
 mod ed25519;
 mod encoding;
@@ -29,6 +34,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hash;
+mod import;
 mod input;
 mod kem;
 mod key;
@@ -38,13 +44,21 @@ mod mac;
 mod ml_dsa;
 mod nonce;
 mod pem;
+mod pem_blocks;
+mod policy;
+mod policy_entry;
+mod private_key;
+mod public_key;
 mod routes;
+mod rsa_numbers;
 mod signing;
 mod storage;
 mod transit;
 #[cfg(test)]
 mod vectors;
 mod version;
+mod wrapping;
+mod wrapping_key;
 mod xchacha;
 
 pub use transit::Transit;

@@ -22,6 +22,25 @@ impl Service for Transit {
                 .on(Verb::Delete, api::soft_delete::delete),
             Route::at("keys/:name/soft-delete-restore", "Makes a soft-deleted key usable again")
                 .on(Verb::Write, api::soft_delete::restore),
+            Route::at("keys/:name/import", "Makes a key of wrapped material, or of a public key")
+                .on(Verb::Write, api::import::handle),
+            Route::at("keys/:name/import_version", "Adds a version to an imported key")
+                .on(Verb::Write, api::import_version::handle),
+            Route::at("wrapping_key", "The public key to wrap keys with for import")
+                .on(Verb::Read, api::wrapping_key::read),
+            Route::at("keys/:name/csr", "Makes a certificate request for a version").on(Verb::Write, api::csr::handle),
+            Route::at("keys/:name/set-certificate", "Keeps a certificate chain beside a version")
+                .on(Verb::Write, api::set_certificate::handle),
+            Route::at("byok-export/:destination/:source", "A key wrapped for another")
+                .on(Verb::Read, api::byok_export::handle),
+            Route::at("byok-export/:destination/:source/{version}", "A version wrapped for another key")
+                .on(Verb::Read, api::byok_export::handle),
+            Route::at("backup/:name", "A key with all its versions, in plain text").on(Verb::Read, api::backup::read),
+            Route::at("restore", "Makes a key of a backup").on(Verb::Write, api::restore::handle),
+            Route::at("restore/:name", "Makes a key of a backup, under another name")
+                .on(Verb::Write, api::restore::handle),
+            Route::at("derive-key/:name", "Makes a key of a Diffie-Hellman agreement")
+                .on(Verb::Write, api::derive_key::handle),
             Route::at("encrypt/:name", "Encrypts a text or a batch")
                 .exists(key_exists)
                 .on(Verb::Write, api::encrypt::handle),
@@ -59,6 +78,7 @@ impl Service for Transit {
 
     fn forget(&self) {
         self.forget_cached(None);
+        self.wrapping_key.forget();
     }
 
     async fn remove(self: Arc<Self>) -> Result<(), Fault> {

@@ -5,6 +5,8 @@
 //! | `key/<name>` | [`KeyRecord`]: type, options, version bounds |
 //! | `version/<name>/<number>` | [`VersionRecord`]: the material of one version; the number has ten digits, so that order is kept |
 //! | `config/keys` | [`KeysConfiguration`] |
+//! | `config/cache` | see `api/cache_config.rs` |
+//! | `config/wrapping-key` | see `wrapping_key.rs` |
 //!
 //! A version is an entry of its own, so a key may have any number of them, and rotating or trimming touches only what
 //! changes. Every change replaces `key/<name>` at the version it was read, which orders all changes of one key.
@@ -15,7 +17,7 @@ use crate::{
     version::{KeyVersion, VersionRecord},
 };
 use chancery_store::{Changes, Page, Store, StoreError, View};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 
 /// How often a load starts over because the key changed while it was read.
@@ -128,6 +130,30 @@ impl Storage {
         changes.expect_version(&self.view, &key_place(name), stored.entry_version);
         changes.delete(&self.view, &key_place(name));
         changes.delete_view(&self.view.view(&format!("version/{name}/")));
+    }
+
+    /// What lies at a place below `config/`.
+    pub(crate) async fn setting<T: DeserializeOwned>(&self, place: &str) -> Result<Option<T>, StoreError> {
+        self.view.read(place).await?.map(|entry| entry.decode()).transpose()
+    }
+
+    /// Writes it, whatever was there.
+    pub(crate) async fn set<T: Serialize>(&self, place: &str, value: &T) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
+        changes.put(&self.view, place, value)?;
+        self.store.commit(changes).await?;
+        Ok(())
+    }
+
+    /// Writes it unless something is there; whether it was written.
+    pub(crate) async fn create_setting<T: Serialize>(&self, place: &str, value: &T) -> Result<bool, StoreError> {
+        let mut changes = Changes::default();
+        changes.create(&self.view, place, value)?;
+        match self.store.commit(changes).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::Conflict) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     pub(crate) async fn configuration(&self) -> Result<KeysConfiguration, StoreError> {

@@ -6,10 +6,12 @@ use crate::{
     key_type::Protection,
     storage::{Storage, Stored},
     version::{VersionRecord, destroy},
+    wrapping_key::WrappingKeySlot,
 };
 use chancery_engine::Clock;
 use chancery_hsm::{Hsm, KeyReference};
 use chancery_store::{Changes, Store, View};
+use jiff::Timestamp;
 use parking_lot::RwLock;
 use std::{collections::HashMap, sync::Arc};
 
@@ -19,6 +21,7 @@ pub struct Transit {
     hsm: Option<Hsm>,
     clock: Arc<dyn Clock>,
     cache: RwLock<Cache>,
+    pub(crate) wrapping_key: WrappingKeySlot,
 }
 
 /// Keys ready for use. The lock is held to look up or exchange an `Arc`, never across work.
@@ -39,7 +42,17 @@ impl Transit {
     /// A mount that keeps its entries in `view`. Without an `hsm` only keys with protection `software` can be made.
     #[must_use]
     pub fn new(view: View, store: Store, hsm: Option<Hsm>, clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self { storage: Storage::new(store, view), hsm, clock, cache: RwLock::default() })
+        Arc::new(Self {
+            storage: Storage::new(store, view),
+            hsm,
+            clock,
+            cache: RwLock::default(),
+            wrapping_key: WrappingKeySlot::default(),
+        })
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     pub(crate) fn hsm(&self) -> Result<&Hsm, TransitError> {
@@ -135,6 +148,7 @@ impl Transit {
     pub(crate) async fn rotate(&self, name: &str) -> Result<Option<Arc<Key>>, TransitError> {
         let Some(key) = self.key(name).await? else { return Ok(None) };
         key.usable()?;
+        key.record.may_rotate(name)?;
         let version = VersionRecord::generate(name, &key.record, self.hsm.as_ref(), self.clock.now()).await?;
         let rotated = self
             .storage
@@ -142,6 +156,9 @@ impl Transit {
             .transact("rotate transit key", || async {
                 let mut changes = Changes::default();
                 let Some(mut stored) = self.storage.record(name).await? else { return Ok((changes, false)) };
+                stored.record.may_rotate(name)?;
+                // With a version made here it is a key like any other, as in the reference.
+                stored.record.imported = None;
                 let number = stored.record.latest_version.checked_add(1).ok_or(TransitError::NoSuchVersion)?;
                 stored.record.latest_version = number;
                 self.storage.add_version(&mut changes, name, number, &version)?;
@@ -208,7 +225,7 @@ impl Transit {
     }
 
     /// The objects in the token that go with some versions of a key.
-    async fn objects(
+    pub(crate) async fn objects(
         &self,
         name: &str,
         stored: &Stored,
@@ -225,7 +242,7 @@ impl Transit {
         Ok(objects)
     }
 
-    async fn destroy_all<'k>(&self, objects: impl IntoIterator<Item = &'k KeyReference>) {
+    pub(crate) async fn destroy_all<'k>(&self, objects: impl IntoIterator<Item = &'k KeyReference>) {
         let Some(hsm) = &self.hsm else { return };
         for object in objects {
             destroy(hsm, object).await;

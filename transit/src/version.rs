@@ -36,7 +36,7 @@ pub(crate) struct VersionRecord {
 }
 
 /// What is kept of a version's key.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(tag = "protection", rename_all = "lowercase")]
 pub(crate) enum StoredMaterial {
     Software {
@@ -70,6 +70,7 @@ pub(crate) enum StoredMaterial {
 }
 
 /// Bytes that are base64 in the store, wiped when dropped.
+#[derive(Clone)]
 pub(crate) struct StoredBytes(Zeroizing<Vec<u8>>);
 
 /// A version ready for use.
@@ -266,6 +267,15 @@ fn expand_software(
 }
 
 impl StoredBytes {
+    pub(crate) fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(bytes)
+    }
+
+    /// A fresh HMAC key.
+    pub(crate) fn mac_key() -> Result<Self, TransitError> {
+        Self::random(MAC_KEY_BYTES)
+    }
+
     fn random(bytes: usize) -> Result<Self, TransitError> {
         let mut secret = Zeroizing::new(vec![0; bytes]);
         aws_lc_rs::rand::fill(&mut secret).map_err(|_| TransitError::Random)?;

@@ -4,12 +4,11 @@ use crate::{
     ed25519, encoding,
     error::TransitError,
     input::Text,
-    key::Key,
+    key::{Key, KeyRecord},
     key_type::{KeyType, Protection},
-    pem,
-    storage::Storage,
+    ml_dsa, pem,
     transit::Transit,
-    version::{StoredMaterial, VersionRecord},
+    version::StoredMaterial,
 };
 use chancery_engine::{Call, Fault, Response, SecretString};
 use serde::{Deserialize, Serialize};
@@ -28,8 +27,10 @@ struct ExportResponse<'a> {
     keys: BTreeMap<String, SecretString>,
     name: &'a str,
     #[serde(rename = "type")]
-    key_type: KeyType,
+    key_type: &'static str,
 }
+
+const NOT_EXPORTABLE: &str = "private key material is not exportable";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Export {
@@ -62,10 +63,10 @@ pub(crate) async fn handle(engine: Arc<Transit>, call: Call) -> Result<Response,
     let key = engine.key(call.captures.text("name")).await?.ok_or(Fault::Absent)?;
     check(&key, export)?;
     let mut keys = BTreeMap::new();
-    for number in versions(&key, call.captures.text("version"))? {
-        keys.insert(number.to_string(), SecretString::new(one(&engine.storage, &key, number, export, format).await?));
+    for number in numbers(&key.record, call.captures.text("version"))? {
+        keys.insert(number.to_string(), SecretString::new(one(&engine, &key, number, export, format).await?));
     }
-    Response::data(&ExportResponse { keys, name: &key.name, key_type: key.record.key_type })
+    Response::data(&ExportResponse { keys, name: &key.name, key_type: key.record.type_name() })
 }
 
 fn export_named(name: &str) -> Result<Export, Fault> {
@@ -83,7 +84,9 @@ fn check(key: &Key, export: Export) -> Result<(), TransitError> {
     let record = &key.record;
     let secret = matches!(export, Export::EncryptionKey | Export::SigningKey | Export::HmacKey);
     let refusal = if secret && (!record.exportable || record.protection == Protection::Hsm) {
-        "private key material is not exportable".to_owned()
+        NOT_EXPORTABLE.to_owned()
+    } else if record.soft_deleted {
+        return Err(TransitError::SoftDeleted);
     } else {
         match export {
             Export::EncryptionKey if !record.key_type.supports_encryption() => {
@@ -96,7 +99,6 @@ fn check(key: &Key, export: Export) -> Result<(), TransitError> {
             Export::CertificateChain if !record.key_type.supports_signing() => {
                 "certificate chain not supported for keys that do not support signing".to_owned()
             }
-            Export::CertificateChain => "selected key version does not have a certificate chain imported".to_owned(),
             _ => return Ok(()),
         }
     };
@@ -104,73 +106,97 @@ fn check(key: &Key, export: Export) -> Result<(), TransitError> {
 }
 
 /// The numbers that `version` of the path names: all, `latest`, `N` or `vN`.
-fn versions(key: &Key, version: &str) -> Result<Vec<u32>, TransitError> {
+pub(crate) fn numbers(record: &KeyRecord, version: &str) -> Result<Vec<u32>, TransitError> {
     let number = match version {
-        "" => return Ok(key.versions.keys().copied().collect()),
-        "latest" => return Ok(vec![key.record.latest_version]),
+        "" => return Ok(record.usable_versions().collect()),
+        "latest" => return Ok(vec![record.latest_version]),
         number => number.strip_prefix('v').unwrap_or(number).parse::<i64>(),
     };
     let number = number.map_err(|_| TransitError::caller("invalid key version"))?;
-    if number < i64::from(key.record.min_decryption_version) {
+    if number < i64::from(record.min_decryption_version) {
         return Err(TransitError::caller("version for export is below minimum decryption version"));
     }
-    let known = u32::try_from(number).ok().filter(|number| key.versions.contains_key(number));
+    let known = u32::try_from(number).ok().filter(|number| record.usable_versions().contains(number));
     known.map(|number| vec![number]).ok_or_else(|| TransitError::caller("version does not exist or cannot be found"))
 }
 
-async fn one(
-    storage: &Storage,
-    key: &Key,
-    number: u32,
-    export: Export,
-    format: Format,
-) -> Result<String, TransitError> {
+async fn one(engine: &Transit, key: &Key, number: u32, export: Export, format: Format) -> Result<String, TransitError> {
     let key_type = key.record.key_type;
     if export == Export::PublicKey {
-        let public_key = key.versions.get(&number).and_then(|version| version.public_key.as_deref());
-        return public(key_type, public_key.ok_or(TransitError::NoSuchVersion)?, format);
+        return public(key_type, &engine.public_key(key, number).await?, format);
     }
     // What is expanded for use is not kept in a form that could be shown, so it is read from the store.
-    let version = storage.version(&key.name, number).await?.ok_or(TransitError::NoSuchVersion)?;
-    let VersionRecord { material: StoredMaterial::Software { key: secret, mac }, .. } = &version else {
-        return Err(TransitError::caller("private key material is not exportable"));
-    };
+    let version = engine.storage.version(&key.name, number).await?.ok_or(TransitError::NoSuchVersion)?;
+    if export == Export::CertificateChain {
+        return match version.certificate_chain.as_slice() {
+            [] => Err(TransitError::caller("selected key version does not have a certificate chain imported")),
+            chain => Ok(pem::write_chain(chain)),
+        };
+    }
     let symmetric = |bytes: &[u8]| match format {
         Format::Default | Format::Raw => Ok(encoding::encode(bytes)),
         _ => Err(TransitError::caller("unknown format for HMAC key; supported values are `` or `raw`")),
     };
-    match export {
-        Export::HmacKey => symmetric(mac.as_ref().unwrap_or(secret).bytes()),
-        _ if key_type.is_aead() => symmetric(secret.bytes()),
-        _ => private(key_type, secret.bytes(), format),
+    match (&version.material, export) {
+        (StoredMaterial::Software { key: secret, mac }, Export::HmacKey) => {
+            symmetric(mac.as_ref().unwrap_or(secret).bytes())
+        }
+        (StoredMaterial::Public { mac: Some(mac), .. }, Export::HmacKey) => symmetric(mac.bytes()),
+        (StoredMaterial::Software { key: secret, .. }, _) if !key_type.is_asymmetric() => symmetric(secret.bytes()),
+        (StoredMaterial::Software { key: secret, .. }, _) => private(key_type, secret.bytes(), format),
+        // A version without its private half has nothing to show, which is no mistake.
+        (StoredMaterial::Public { .. }, _) => match format {
+            Format::Raw if key_type.is_rsa() || key_type.is_ecdsa() => Err(no_raw_form(key_type)),
+            _ => Ok(String::new()),
+        },
+        _ => Err(TransitError::caller(NOT_EXPORTABLE)),
     }
 }
 
 fn public(key_type: KeyType, der: &[u8], format: Format) -> Result<String, TransitError> {
-    match (format, key_type) {
-        (Format::Default | Format::Raw, KeyType::Ed25519) => Ok(encoding::encode(ed25519::raw_public_key(der))),
-        (Format::Default | Format::Pem, _) => Ok(pem::write("PUBLIC KEY", der).to_string()),
+    let bare = match key_type {
+        KeyType::Ed25519 => Some(ed25519::raw_public_key(der)),
+        ml_dsa if ml_dsa.is_ml_dsa() => Some(ml_dsa::raw_public_key(ml_dsa, der)?),
+        _ => None,
+    };
+    match (format, bare) {
+        (Format::Default | Format::Raw, Some(bare)) => Ok(encoding::encode(bare)),
+        (Format::Default | Format::Pem, _) => Ok(block(key_type, "PUBLIC KEY", der)),
         (Format::Der, _) => Ok(encoding::encode(der)),
-        (Format::Raw, _) => Err(no_raw_form(key_type)),
+        (Format::Raw, None) => Err(no_raw_form(key_type)),
     }
 }
 
 fn private(key_type: KeyType, secret: &[u8], format: Format) -> Result<String, TransitError> {
-    let pkcs8 = if key_type == KeyType::Ed25519 {
-        let pair = ed25519::Pair::from_seed(secret)?;
-        if matches!(format, Format::Default | Format::Raw) {
-            return Ok(encoding::encode(&pair.seed_and_public_key()));
+    match (format, key_type) {
+        (Format::Default | Format::Raw, KeyType::Ed25519) => {
+            Ok(encoding::encode(&ed25519::Pair::from_seed(secret)?.seed_and_public_key()))
         }
-        pair.to_pkcs8()
-    } else {
-        Zeroizing::new(secret.to_vec())
-    };
-    match format {
-        Format::Default => Ok(pem::traditional(key_type, &pkcs8)?.to_string()),
-        Format::Pem => Ok(pem::write("PRIVATE KEY", &pkcs8).to_string()),
-        Format::Der => Ok(encoding::encode(&pkcs8)),
-        Format::Raw => Err(no_raw_form(key_type)),
+        (Format::Default | Format::Raw, bare) if !(bare.is_rsa() || bare.is_ecdsa()) => Ok(encoding::encode(secret)),
+        (Format::Raw, _) => Err(no_raw_form(key_type)),
+        (Format::Default, _) => {
+            let line_end = if key_type.is_rsa() { "\n" } else { "" };
+            Ok(pem::traditional(key_type, secret)?.to_string() + line_end)
+        }
+        (Format::Pem, _) => Ok(block(key_type, "PRIVATE KEY", &stored_pkcs8(key_type, secret)?)),
+        (Format::Der, _) => Ok(encoding::encode(&stored_pkcs8(key_type, secret)?)),
     }
+}
+
+/// The private key of a pair as PKCS#8, from the form it is stored in.
+pub(crate) fn stored_pkcs8(key_type: KeyType, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, TransitError> {
+    match key_type {
+        KeyType::Ed25519 => Ok(ed25519::Pair::from_seed(secret)?.to_pkcs8()),
+        ml_dsa if ml_dsa.is_ml_dsa() => Ok(ml_dsa::to_pkcs8(ml_dsa, secret)),
+        pair if pair.is_rsa() || pair.is_ecdsa() => Ok(Zeroizing::new(secret.to_vec())),
+        other => Err(TransitError::Caller(format!("keys of type {} have no PKCS#8 form", other.name()))),
+    }
+}
+
+/// PEM as the reference ends it: with a line break for RSA, without one for all else.
+fn block(key_type: KeyType, label: &str, der: &[u8]) -> String {
+    let line_end = if key_type.is_rsa() { "\n" } else { "" };
+    pem::write(label, der).to_string() + line_end
 }
 
 fn no_raw_form(key_type: KeyType) -> TransitError {

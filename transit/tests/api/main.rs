@@ -9,19 +9,29 @@
     reason = "a test fails by panicking; clippy sees only functions marked as tests as such"
 )]
 
+mod backup;
 mod batches;
+mod byok_export;
 mod cmac;
 mod create;
+mod csr;
 mod decrypt;
+mod derive_key;
 mod encrypt;
 mod export;
 mod harness;
 mod hash_and_random;
 mod hmac;
+mod import;
+mod import_version;
 mod key_types;
 mod lifecycle;
+mod material;
 mod padding;
 mod properties;
+mod restore;
 mod rewrap;
+mod set_certificate;
 mod sign;
 mod verify;
+mod wrapping_key;
