@@ -9,20 +9,23 @@
 mod appliance;
 mod engines;
 mod envelope;
+mod material;
 mod requests;
 
 pub use appliance::{audit_verify, config_toml, config_vault, shares, store_records};
 pub use engines::{alternative_names, certificate, certificate_request, ciphertext, transit_batch};
 pub use envelope::sealed_file;
+pub use material::{backup, import_blob, pkcs8};
 pub use requests::{body, form, json_limits, parameters, policy, request_path};
 
 /// A target's name and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 20] = [
     ("alternative_names", alternative_names),
     ("audit_verify", audit_verify),
+    ("backup", backup),
     ("body", body),
     ("certificate", certificate),
     ("certificate_request", certificate_request),
@@ -30,8 +33,10 @@ pub const TARGETS: [Target; 17] = [
     ("config_toml", config_toml),
     ("config_vault", config_vault),
     ("form", form),
+    ("import_blob", import_blob),
     ("json_limits", json_limits),
     ("parameters", parameters),
+    ("pkcs8", pkcs8),
     ("policy", policy),
     ("request_path", request_path),
     ("sealed_file", sealed_file),
