@@ -61,7 +61,7 @@ def every_size_opens_with_both_programs(home):
         done = answer("transit", "encrypt", plain, "-k", "files")
         sealed = Path(f"{plain}.enc")
         check(done["bytes"] == size and done["key_version"] == 1, done)
-        check(plain.read_bytes()[:64] not in sealed.read_bytes() or size == 0, "plaintext in the sealed file")
+        check(plain.read_bytes()[:64] not in sealed.read_bytes() or size < 16, "plaintext in the sealed file")
         check(by_python(sealed, "files") == plain.read_bytes(), f"Python reads {size} bytes otherwise")
         back = home / "back"
         chancery("transit", "decrypt", sealed, "-o", back, "--force")
@@ -130,6 +130,23 @@ def damaged_files_are_refused_and_leave_nothing(home):
     mine.write_text("mine")
     chancery("transit", "decrypt", sealed, "-o", mine, code=1)
     check(mine.read_text() == "mine", "a file was overwritten unasked")
+
+
+def a_killed_run_leaves_nothing(home):
+    whole = home.parent / "whole"
+    chancery("transit", "encrypt", "-", "-k", "files", "-o", whole, input=bytes(10 * SEGMENT))
+    for words, content in ((["encrypt", "-", "-k", "files"], bytes(10 * SEGMENT)), (["decrypt", "-"], whole.read_bytes()[:-1])):
+        for replace in ([], ["--force"]):
+            run = subprocess.Popen([CHANCERY, "transit", *words, "-o", home / "out", *replace], stdin=subprocess.PIPE)
+            run.stdin.write(content)
+            run.stdin.flush()
+            check(run.poll() is None, "it waits for more")
+            run.kill()
+            run.wait()
+            check(list(home.iterdir()) == [], f"{words}: left behind {list(home.iterdir())}")
+    (home / "out").write_text("old")
+    chancery("transit", "decrypt", whole, "-o", home / "out", "--force")
+    check([path.name for path in home.iterdir()] == ["out"] and (home / "out").stat().st_size == 10 * SEGMENT, "replaced")
 
 
 def a_rewrap_changes_the_header_only(home):
@@ -249,7 +266,7 @@ def main():
         for part in (
             every_size_opens_with_both_programs, pipes_work, memory_does_not_grow_with_the_file,
             damaged_files_are_refused_and_leave_nothing,
-            a_rewrap_changes_the_header_only, derived_keys_take_a_context, keys_of_ones_own, the_other_commands,
+            a_killed_run_leaves_nothing, a_rewrap_changes_the_header_only, derived_keys_take_a_context, keys_of_ones_own, the_other_commands,
         ):
             before = checks
             place = Path(home, part.__name__)

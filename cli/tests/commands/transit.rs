@@ -125,6 +125,21 @@ fn a_bulk_rewrap_asks_for_what_is_old_and_asks_again_when_the_server_stumbles() 
 }
 
 #[test]
+fn a_batch_that_is_too_much_for_a_server_goes_in_halves() {
+    let one = |text: &str| {
+        Reply::ok(&format!(r#"{{"request_id":"r","data":{{"batch_results":[{{"ciphertext":"{text}"}}]}}}}"#))
+    };
+    let limit = r#"{"errors":["refused JSON input due to high complexity: exceeded maximum number of strings"]}"#;
+    let refused = Reply { status: 400, headers: "", body: limit.to_owned() };
+    let stub = Stub::start([key_with_versions(2), refused, one("vault:v2:A"), one("vault:v2:B")]);
+    fs::write(path(&stub, "in"), "vault:v1:A\nvault:v1:B\n").unwrap();
+    let (input, output) = (path(&stub, "in"), path(&stub, "out"));
+    let ran = stub.run(&["bulk", "rewrap", &input, "-o", &output, "-k", "app"]);
+    assert_eq!(ran.status.code(), Some(0), "{}", stderr(&ran));
+    assert_eq!(fs::read_to_string(&output).unwrap(), "vault:v2:A\nvault:v2:B\n");
+}
+
+#[test]
 fn a_dry_run_counts_and_sends_nothing() {
     let stub = Stub::start([key_with_versions(3)]);
     fs::write(path(&stub, "in.jsonl"), "{\"c\": \"vault:v1:A\"}\n{\"c\": \"vault:v3:B\"}\n").unwrap();

@@ -5,7 +5,7 @@ mod password;
 mod tls;
 
 use crate::failure::{Failure, REMOTE, Result};
-use std::{error::Error as _, net::IpAddr, path::Path};
+use std::{error::Error as _, net::IpAddr, path::Path, time::Duration};
 use tls::Tls;
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{
@@ -14,6 +14,8 @@ use tokio_postgres::{
     types::ToSql,
 };
 
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
 pub(super) struct Database {
     runtime: Runtime,
     client: Client,
@@ -21,16 +23,17 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Connects. TLS is demanded unless the database is on this machine or the URL says `sslmode=`.
+    /// Connects. TLS is demanded, unless the URL says `sslmode=`, or the database is on this machine and no CA is named.
     pub(super) fn connect(url: &str, ca: Option<&Path>) -> Result<Self> {
-        let config = configure(url)?;
+        let tls = Tls::new(ca)?;
+        let config = configure(url, tls.names_ca())?;
         let name = name(&config);
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Failure::local("cannot start the connection's thread").because(error))?;
         let (client, connection) = runtime
-            .block_on(config.connect(Tls::new(ca)?))
+            .block_on(config.connect(tls))
             .map_err(|error| advised(failed(&format!("connecting to {name}"), &error), &error))?;
         // It ends with the client, and what goes wrong with it is told to whoever queries.
         drop(runtime.spawn(connection));
@@ -47,7 +50,7 @@ impl Database {
     }
 }
 
-fn configure(url: &str) -> Result<Config> {
+fn configure(url: &str, names_ca: bool) -> Result<Config> {
     // The URL is not shown: it may hold a password, which is what is wrong with it.
     let wrong = || Failure::local("--postgres cannot be read").fix("write it as postgres://USER@HOST:PORT/DATABASE");
     let mut config: Config =
@@ -62,10 +65,13 @@ fn configure(url: &str) -> Result<Config> {
     }
     if !url.contains("sslmode=") {
         let near = config.get_hosts().iter().all(is_near);
-        config.ssl_mode(if near { SslMode::Prefer } else { SslMode::Require });
+        config.ssl_mode(if near && !names_ca { SslMode::Disable } else { SslMode::Require });
     }
     if let Some(password) = password::find(&config)? {
         config.password(password.as_bytes());
+    }
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECT_TIMEOUT);
     }
     config.application_name("chancery");
     Ok(config)
@@ -134,18 +140,19 @@ mod tests {
 
     #[test]
     fn a_password_on_the_command_line_is_refused_and_not_repeated() {
-        let refused = configure("postgres://app:hunter2@db.example/app").unwrap_err().to_string();
+        let refused = configure("postgres://app:hunter2@db.example/app", false).unwrap_err().to_string();
         assert!(refused.contains("PGPASSWORD") && !refused.contains("hunter2"), "{refused}");
-        let refused = configure("postgres://app:hunter2@db.example:what/app").unwrap_err().to_string();
+        let refused = configure("postgres://app:hunter2@db.example:what/app", false).unwrap_err().to_string();
         assert!(!refused.contains("hunter2"), "{refused}");
     }
 
     #[test]
     fn tls_is_demanded_of_other_machines_unless_the_url_says_otherwise() {
-        let mode = |url| configure(url).unwrap().get_ssl_mode();
-        assert_eq!(mode("postgres://app@db.example/app"), SslMode::Require);
-        assert_eq!(mode("postgres://app@127.0.0.1/app"), SslMode::Prefer);
-        assert_eq!(mode("postgres://app@db.example/app?sslmode=disable"), SslMode::Disable);
-        assert!(configure("postgres://db.example").is_err() && configure("hello").is_err());
+        let mode = |url, names_ca| configure(url, names_ca).unwrap().get_ssl_mode();
+        assert_eq!(mode("postgres://app@db.example/app", false), SslMode::Require);
+        assert_eq!(mode("postgres://app@127.0.0.1/app", false), SslMode::Disable);
+        assert_eq!(mode("postgres://app@127.0.0.1/app", true), SslMode::Require);
+        assert_eq!(mode("postgres://app@db.example/app?sslmode=disable", true), SslMode::Disable);
+        assert!(configure("postgres://db.example", false).is_err() && configure("hello", false).is_err());
     }
 }

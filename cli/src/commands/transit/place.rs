@@ -1,14 +1,15 @@
-//! Where a file comes from and where its successor goes: `-` is standard input or output; a file is written under a
-//! temporary name beside its place and takes its own name only when it is complete and on disk.
+//! Where a file comes from and where its successor goes: `-` is standard input or output; a file is written without a name
+//! (`O_TMPFILE`, so that a run that is killed leaves nothing) and gets its name only when it is complete and on disk.
 
 use crate::failure::{Failure, Result};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat};
 use std::{
     fs::{File, Permissions},
     io::{self, IsTerminal as _, Read, Write},
-    os::unix::fs::PermissionsExt as _,
+    os::{fd::AsRawFd as _, unix::fs::PermissionsExt as _},
     path::{Path, PathBuf},
 };
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 
 /// Whether a path means standard input or output.
 pub(super) fn is_standard(path: &Path) -> bool {
@@ -41,7 +42,14 @@ pub(super) fn open(path: &Path) -> Result<File> {
 /// A file under way, or standard output.
 pub(super) enum Target {
     Standard(io::Stdout),
-    File { temporary: NamedTempFile, path: PathBuf, replace: bool },
+    File { unfinished: Unfinished, path: PathBuf, replace: bool },
+}
+
+/// A file without its name.
+pub(super) enum Unfinished {
+    Nameless(File),
+    /// Where the file system knows no files without a name.
+    Named(NamedTempFile),
 }
 
 impl Target {
@@ -53,12 +61,8 @@ impl Target {
         if !replace && path.symlink_metadata().is_ok() {
             return Err(taken(path));
         }
-        let temporary = tempfile::Builder::new()
-            .prefix(".chancery-")
-            .permissions(Permissions::from_mode(mode))
-            .tempfile_in(directory(path))
-            .map_err(|error| unwritable(path, &error))?;
-        Ok(Self::File { temporary, path: path.to_owned(), replace })
+        let unfinished = Unfinished::create(directory(path), mode).map_err(|error| unwritable(path, &error))?;
+        Ok(Self::File { unfinished, path: path.to_owned(), replace })
     }
 
     pub(super) fn is_standard(&self) -> bool {
@@ -70,26 +74,25 @@ impl Target {
         matches!(self, Self::Standard(stdout) if stdout.is_terminal())
     }
 
-    /// The file under its temporary name.
+    /// The file before it has its name.
     pub(super) fn file(&self) -> Option<&File> {
         match self {
             Self::Standard(_) => None,
-            Self::File { temporary, .. } => Some(temporary.as_file()),
+            Self::File { unfinished, .. } => Some(unfinished.file()),
         }
     }
 
-    /// Everything is written: the file is put on disk and takes its name. A target that is dropped leaves nothing.
+    /// Everything is written: the file is put on disk and gets its name. A target that is dropped leaves nothing.
     pub(super) fn finish(self) -> Result<()> {
-        let (temporary, path, replace) = match self {
+        let (unfinished, path, replace) = match self {
             Self::Standard(mut stdout) => return Ok(stdout.flush()?),
-            Self::File { temporary, path, replace } => (temporary, path, replace),
+            Self::File { unfinished, path, replace } => (unfinished, path, replace),
         };
-        temporary.as_file().sync_all().map_err(|error| unwritable(&path, &error))?;
-        let named = if replace { temporary.persist(&path) } else { temporary.persist_noclobber(&path) };
-        match named {
-            Ok(_) => {}
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => return Err(taken(&path)),
-            Err(error) => return Err(unwritable(&path, &error.error)),
+        unfinished.file().sync_all().map_err(|error| unwritable(&path, &error))?;
+        match unfinished.name(&path, replace) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(taken(&path)),
+            Err(error) => return Err(unwritable(&path, &error)),
         }
         // The name is durable only when its directory is.
         let directory = File::open(directory(&path)).and_then(|directory| directory.sync_all());
@@ -97,18 +100,58 @@ impl Target {
     }
 }
 
+impl Unfinished {
+    fn create(directory: &Path, mode: u32) -> io::Result<Self> {
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        if let Ok(file) = rustix::fs::open(directory, flags, Mode::from_raw_mode(mode)) {
+            return Ok(Self::Nameless(file.into()));
+        }
+        let permissions = Permissions::from_mode(mode);
+        tempfile::Builder::new().prefix(".chancery-").permissions(permissions).tempfile_in(directory).map(Self::Named)
+    }
+
+    fn file(&self) -> &File {
+        match self {
+            Self::Nameless(file) => file,
+            Self::Named(temporary) => temporary.as_file(),
+        }
+    }
+
+    /// Gives the file its name; without `replace` only if nobody has that name.
+    fn name(self, path: &Path, replace: bool) -> io::Result<()> {
+        let temporary = match self {
+            Self::Nameless(file) if !replace => return link(&file, path),
+            // A link cannot replace, a rename can: first a name that nobody has, then the one that is wanted.
+            Self::Nameless(file) => {
+                let mut builder = tempfile::Builder::new();
+                builder.prefix(".chancery-").make_in(directory(path), |name| link(&file, name))?.into_temp_path()
+            }
+            Self::Named(temporary) => temporary.into_temp_path(),
+        };
+        let named: Result<(), tempfile::PathPersistError> =
+            if replace { temporary.persist(path) } else { TempPath::persist_noclobber(temporary, path) };
+        named.map_err(|error| error.error)
+    }
+}
+
+/// Links a file without a name into its directory; fails if the name is taken.
+fn link(file: &File, path: &Path) -> io::Result<()> {
+    let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(linkat(CWD, opened, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+}
+
 impl Write for Target {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Standard(stdout) => stdout.write(bytes),
-            Self::File { temporary, .. } => temporary.write(bytes),
+            Self::File { unfinished, .. } => unfinished.file().write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Standard(stdout) => stdout.flush(),
-            Self::File { temporary, .. } => temporary.flush(),
+            Self::File { unfinished, .. } => unfinished.file().flush(),
         }
     }
 }
@@ -135,12 +178,32 @@ mod tests {
     use std::fs;
 
     #[test]
+    fn a_file_system_without_nameless_files_does_as_well() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out");
+        for replace in [false, true] {
+            let named = tempfile::Builder::new().prefix(".chancery-").tempfile_in(directory.path()).unwrap();
+            let unfinished = Unfinished::Named(named);
+            unfinished.file().write_all(b"whole").unwrap();
+            unfinished.name(&path, replace).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"whole");
+        }
+        let named = tempfile::Builder::new().tempfile_in(directory.path()).unwrap();
+        assert_eq!(Unfinished::Named(named).name(&path, false).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left behind");
+    }
+
+    #[test]
     fn a_file_appears_only_when_it_is_finished() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("out");
         let mut target = Target::create(&path, false, 0o600).unwrap();
         target.write_all(b"half").unwrap();
-        assert!(!path.exists());
+        assert_eq!(
+            fs::read_dir(directory.path()).unwrap().count(),
+            0,
+            "it has no name yet, and none to be left behind"
+        );
         drop(target);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is left behind");
         let mut target = Target::create(&path, false, 0o600).unwrap();

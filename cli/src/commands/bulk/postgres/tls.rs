@@ -20,21 +20,29 @@ use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream}
 use tokio_rustls::{TlsConnector, client};
 
 /// Verifies the certificate's chain and name, always.
-#[derive(Clone)]
-pub(super) struct Tls(TlsConnector);
+pub(super) struct Tls {
+    connector: TlsConnector,
+    names_ca: bool,
+}
 
 impl Tls {
     /// Trusts this CA, or the one `PGSSLROOTCERT` names, or the system's.
     pub(super) fn new(ca: Option<&Path>) -> Result<Self> {
         let named = std::env::var_os("PGSSLROOTCERT").map(PathBuf::from).filter(|path| path != Path::new("system"));
-        let mut config = match ca.map(Path::to_owned).or(named) {
-            Some(path) => ClientConfig::builder().with_root_certificates(roots(&path)?).with_no_client_auth(),
+        let ca = ca.map(Path::to_owned).or(named);
+        let mut config = match &ca {
+            Some(path) => ClientConfig::builder().with_root_certificates(roots(path)?).with_no_client_auth(),
             None => ClientConfig::with_platform_verifier().map_err(|error| {
                 Failure::local("the system's CAs cannot be used").because(error).fix("name one with --postgres-ca")
             })?,
         };
         config.alpn_protocols = vec![b"postgresql".to_vec()];
-        Ok(Self(TlsConnector::from(Arc::new(config))))
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)), names_ca: ca.is_some() })
+    }
+
+    /// Whether a CA of the database's own was named.
+    pub(super) fn names_ca(&self) -> bool {
+        self.names_ca
     }
 }
 
@@ -58,7 +66,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for T
     type Error = InvalidDnsNameError;
 
     fn make_tls_connect(&mut self, domain: &str) -> Result<Named, InvalidDnsNameError> {
-        Ok(Named(self.0.clone(), ServerName::try_from(domain)?.to_owned()))
+        Ok(Named(self.connector.clone(), ServerName::try_from(domain)?.to_owned()))
     }
 }
 
