@@ -100,6 +100,30 @@ impl HashAlgorithm {
     }
 }
 
+impl HashAlgorithm {
+    const ALL: [Self; 9] = [
+        Self::Sha1,
+        Self::Sha224,
+        Self::Sha256,
+        Self::Sha384,
+        Self::Sha512,
+        Self::Sha3_224,
+        Self::Sha3_256,
+        Self::Sha3_384,
+        Self::Sha3_512,
+    ];
+
+    /// The hash and the digest that a `DigestInfo` holds, where `info` is one: what callers sign who put PKCS#1 v1.5
+    /// together by themselves.
+    #[must_use]
+    pub fn in_digest_info(info: &[u8]) -> Option<(Self, &[u8])> {
+        Self::ALL.into_iter().find_map(|hash| {
+            let digest = info.get(info.len().checked_sub(hash.digest_bytes())?..)?;
+            (hash.digest_info(digest).ok()? == info).then_some((hash, digest))
+        })
+    }
+}
+
 impl fmt::Display for HashAlgorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -286,23 +310,24 @@ mod tests {
     }
 
     #[test]
+    fn digest_infos_are_known_again_and_nothing_else_is_taken_for_one() {
+        for hash in HashAlgorithm::ALL {
+            let info = hash.digest_info(&hash.digest(b"text")).unwrap();
+            assert_eq!(HashAlgorithm::in_digest_info(&info), Some((hash, hash.digest(b"text").as_slice())));
+            assert_eq!(HashAlgorithm::in_digest_info(&info[1..]), None);
+            assert_eq!(HashAlgorithm::in_digest_info(&[info.as_slice(), &[0]].concat()), None);
+            assert_eq!(HashAlgorithm::in_digest_info(&hash.digest(b"text")), None);
+        }
+        assert_eq!(HashAlgorithm::in_digest_info(b""), None);
+    }
+
+    #[test]
     fn digests_have_the_length_they_claim() {
-        use HashAlgorithm as Hash;
-        for hash in [
-            Hash::Sha1,
-            Hash::Sha224,
-            Hash::Sha256,
-            Hash::Sha384,
-            Hash::Sha512,
-            Hash::Sha3_224,
-            Hash::Sha3_256,
-            Hash::Sha3_384,
-            Hash::Sha3_512,
-        ] {
+        for hash in HashAlgorithm::ALL {
             assert_eq!(hash.digest(b"text").len(), hash.digest_bytes(), "{hash}");
         }
         // As `openssl dgst -sha3-224` prints it.
-        let sum = data_encoding::HEXLOWER.encode(&Hash::Sha3_224.digest(b"hello"));
+        let sum = data_encoding::HEXLOWER.encode(&HashAlgorithm::Sha3_224.digest(b"hello"));
         assert_eq!(sum, "b87f88c72702fff1748e58b87e9141a42c0dbedc29a78cb0d4a5cd81");
     }
 }
