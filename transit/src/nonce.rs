@@ -53,7 +53,7 @@ mod tests {
     fn nonces_of_several_threads_never_repeat() {
         let draw = || {
             let fresh = |number: usize| {
-                let mut nonce = vec![0; if number % 3 == 0 { LONGEST_NONCE_BYTES } else { NONCE_BYTES }];
+                let mut nonce = vec![0; if number.is_multiple_of(3) { LONGEST_NONCE_BYTES } else { NONCE_BYTES }];
                 fill(&mut nonce).unwrap();
                 nonce[..NONCE_BYTES].to_vec()
             };

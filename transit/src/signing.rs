@@ -179,6 +179,10 @@ impl SignOptions {
             return Ok((SignScheme::Ecdsa(hash), SignInput::Digest(digest)));
         }
         if self.hash == HashName::None {
+            // With `none` the input stands in the padding as it is. Callers use it to name the hash themselves.
+            if let Some((hash, digest)) = HashAlgorithm::in_digest_info(&input) {
+                return Ok((SignScheme::RsaPkcs1(hash), SignInput::Digest(digest.to_vec())));
+            }
             return Err(HsmError::NotSupported { mechanism: "RSA PKCS#1 v1.5 without a hash".to_owned() }.into());
         }
         let hash = self.hash.function()?;

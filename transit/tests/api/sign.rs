@@ -100,6 +100,21 @@ async fn rsa_signs_digests_and_refuses_other_lengths() {
 }
 
 #[tokio::test]
+async fn without_a_hash_rsa_signs_what_names_its_hash_itself() {
+    for protection in ["software", "hsm"] {
+        let mount = Mount::with_key(json!({"type": "rsa-2048", "protection": protection})).await;
+        let digest = mount.write("hash", json!({"input": b64(b"hello"), "format": "base64"})).await.ok()["sum"].clone();
+        let mut info = from_b64("MDEwDQYJYIZIAWUDBAIBBQAEIA==");
+        info.extend(from_b64(digest.as_str().unwrap()));
+        let none = json!({"input": b64(&info), "prehashed": true, "hash_algorithm": "none", "signature_algorithm": "pkcs1v15"});
+        round_trip(&mount, &none).await;
+        let plain = json!({"input": b64(b"hello"), "signature_algorithm": "pkcs1v15"});
+        let (by_caller, by_us) = (sign(&mount, none).await.ok(), sign(&mount, plain).await.ok());
+        assert_eq!(by_caller["signature"], by_us["signature"]);
+    }
+}
+
+#[tokio::test]
 async fn what_the_library_cannot_do_fails_with_the_mechanisms_name() {
     let mount = Mount::with_key(json!({"type": "rsa-2048"})).await;
     sign(&mount, json!({"input": "", "hash_algorithm": "sha3-256"}))
