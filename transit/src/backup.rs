@@ -326,7 +326,8 @@ fn record(key_type: KeyType, policy: &Policy, entries: &BTreeMap<u32, Entry>) ->
         imported: policy.imported.then_some(Imported { allow_rotation: policy.allow_imported_key_rotation }),
         backup_info: policy.backup_info.as_ref().map(|info| Milestone { time: info.time, version: info.version }),
         kdf: if policy.derived { kdf } else { Kdf::default() },
-        convergent_version: ConvergentVersion::numbered(policy.convergent_version),
+        convergent_version: ConvergentVersion::of_policy(policy.convergent_version)
+            .filter(|_| policy.convergent_encryption),
         ..KeyRecord::new(key_type)
     })
 }
