@@ -12,7 +12,6 @@ use aws_lc_rs::{
     aead::{AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey},
     hmac,
 };
-use std::sync::atomic::{AtomicU64, Ordering};
 use zeroize::Zeroizing;
 
 /// Bytes of the tag of all these ciphers.
@@ -21,16 +20,12 @@ pub(crate) const TAG_BYTES: usize = 16;
 /// Bytes of the HMAC key that convergent encryption derives beside the cipher's.
 const CONVERGENT_KEY_BYTES: usize = 32;
 
-/// SP 800-38D §8.3: at most 2^32 messages under one AES-GCM key with random nonces.
-const GCM_LIMIT: u64 = 1 << 32;
-
 const NO_ROOM: TransitError = TransitError::Bug("no room for the nonce");
 
 /// An expanded cipher key.
 pub(crate) struct AeadKey {
     cipher: Cipher,
     key_type: KeyType,
-    sealed: AtomicU64,
 }
 
 enum Cipher {
@@ -67,13 +62,12 @@ impl AeadKey {
             KeyType::XChaCha20Poly1305 => Cipher::Extended(xchacha::Key::new(key)?),
             _ => return Err(TransitError::Bug("not a cipher type")),
         };
-        Ok(Self { cipher, key_type, sealed: AtomicU64::new(0) })
+        Ok(Self { cipher, key_type })
     }
 
     /// Seals with a fresh random nonce. `buffer` holds [`KeyType::nonce_bytes`] of room and then the text; it comes back
     /// as nonce, ciphertext and tag.
     pub(crate) fn seal(&self, buffer: &mut Vec<u8>, associated_data: &[u8]) -> Result<(), TransitError> {
-        self.count()?;
         nonce::fill(buffer.get_mut(..self.key_type.nonce_bytes()).ok_or(NO_ROOM)?)?;
         self.seal_behind_nonce(buffer, associated_data)
     }
@@ -123,15 +117,6 @@ impl AeadKey {
             }
         };
         opened.map_err(|_| TransitError::Unauthentic)
-    }
-
-    /// Counts one message. The count starts anew with the process: it is a backstop, not the key's history.
-    fn count(&self) -> Result<(), TransitError> {
-        let before = self.sealed.fetch_add(1, Ordering::Relaxed);
-        if self.key_type.is_aes_gcm() && before >= GCM_LIMIT {
-            return Err(TransitError::Exhausted);
-        }
-        Ok(())
     }
 }
 
@@ -205,16 +190,6 @@ mod tests {
             let mut bad = good.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
             assert!(matches!(key.open(&mut bad, b"place"), Err(TransitError::Unauthentic)), "bit {bit}");
-        }
-    }
-
-    #[test]
-    fn an_exhausted_gcm_key_refuses_and_chacha_does_not() {
-        for (key_type, refuses) in [(KeyType::Aes256Gcm96, true), (KeyType::ChaCha20Poly1305, false)] {
-            let key = AeadKey::expand(key_type, &[7; 32]).unwrap();
-            key.sealed.store(GCM_LIMIT, Ordering::Relaxed);
-            let outcome = key.seal(&mut vec![0; NONCE_BYTES], b"");
-            assert_eq!(matches!(outcome, Err(TransitError::Exhausted)), refuses);
         }
     }
 }

@@ -69,6 +69,7 @@ impl Transit {
     /// Stores a key of a backup; with `force` in the place of one there is. `false` where there is one without it.
     pub(crate) async fn restore(&self, restored: Restored, force: bool) -> Result<bool, TransitError> {
         let Restored { name, mut record, versions } = restored;
+        record.latest_version_at = versions.get(&record.latest_version).map(|version| version.created_at);
         record.restore_info = Some(Milestone { time: self.now(), version: record.latest_version });
         let stored = self
             .storage

@@ -357,7 +357,7 @@ pub(crate) fn write_key_version(version: u32, out: &mut Vec<u8>) {
 
 /// Writes `"error":"…",`. What the caller cannot mend is told in the log instead.
 pub(crate) fn write_error(error: &TransitError, out: &mut Vec<u8>) {
-    if !error.is_callers() {
+    if !error.is_callers() && !error.is_lacking() {
         tracing::warn!(%error, "an item of a batch failed");
     }
     out.extend_from_slice(br#""error":"#);
@@ -451,7 +451,7 @@ mod tests {
     #[test]
     fn the_label_follows_the_worst_item() {
         let of = |by_caller, internal, succeeded, chosen| {
-            label(Response::empty(), Failures { by_caller, internal, succeeded }, chosen).disposition
+            label(Response::empty(), Failures { by_caller, internal, succeeded, lacking: false }, chosen).disposition
         };
         assert_eq!(of(false, false, true, 207), Disposition::Done);
         assert_eq!(of(true, true, true, 0), Disposition::CallerFailedInPart);

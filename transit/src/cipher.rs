@@ -238,6 +238,7 @@ impl Workbench {
 
     /// Seals what the buffer holds and writes the envelope.
     fn seal(&mut self, key: &Key, version: Numbered<'_>, out: &mut Vec<u8>) -> Result<(), TransitError> {
+        version.version.count()?;
         let key_type = key.record.key_type;
         match &version.version.material {
             Material::Aead(cipher) => cipher.seal(&mut self.buffer, &self.associated_data)?,
@@ -339,6 +340,7 @@ pub(crate) async fn encrypt_in_hsm(
         hsm.capabilities().require(&Need::RsaDecrypt(bench.padding.rsa()))?;
         encrypt_with_rsa(version.version, bench.padding, plaintext)?
     } else {
+        version.version.count()?;
         let sealed = hsm.encrypt(reference, &bench.associated_data, plaintext).await?;
         if sealed.nonce.len() != NONCE_BYTES {
             return Err(TransitError::Bug("the token's nonce has not 12 bytes"));

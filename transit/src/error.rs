@@ -69,8 +69,16 @@ pub(crate) enum TransitError {
     TypeCannot { operation: &'static str, key_type: &'static str },
     #[error("key type {key_type} does not support {operation}")]
     TypeDoesNot { operation: &'static str, key_type: &'static str },
-    #[error("this key version has made 2^32 encryptions, the most AES-GCM allows with random nonces; rotate the key")]
+    #[error(
+        "this key version has made 2^32 encryptions, the most its cipher allows with random nonces; rotate the key"
+    )]
     Exhausted,
+    /// No encryption of the version is reserved: never seen by a caller unless the store cannot keep up.
+    #[error("no encryption is reserved")]
+    Unreserved,
+    /// The version exists but is not in memory: never seen by a caller unless the cache cannot keep up.
+    #[error("the key version is not loaded")]
+    NotLoaded,
     #[error("the key lives in an HSM, and this appliance runs without one")]
     NoHsm,
     #[error("the random source failed")]
@@ -95,9 +103,15 @@ impl TransitError {
     pub(crate) fn is_callers(&self) -> bool {
         match self {
             Self::NoHsm | Self::Random | Self::Crypto(_) | Self::Bug(_) | Self::Store(_) => false,
+            Self::Unreserved | Self::NotLoaded => false,
             Self::Hsm(error) => error.is_caller_fault(),
             _ => true,
         }
+    }
+
+    /// Whether the work lacked what the store has; see `Transit::supplied`.
+    pub(crate) fn is_lacking(&self) -> bool {
+        matches!(self, Self::NotLoaded | Self::Unreserved)
     }
 
     /// What an item of a batch may say of it: internal detail stays in the log.
@@ -130,6 +144,7 @@ impl From<TransitError> for Fault {
         match error {
             TransitError::Store(StoreError::Sealed) => Self::Sealed,
             TransitError::Hsm(error) if error.is_busy() => Self::Busy { retry_after: Duration::from_secs(1) },
+            TransitError::Unreserved | TransitError::NotLoaded => Self::Busy { retry_after: Duration::from_secs(1) },
             TransitError::Bug(_) => Self::Bug(text),
             error if error.is_callers() => Self::Caller(text),
             _ => Self::Dependency(text),
@@ -143,6 +158,8 @@ pub(crate) struct Failures {
     pub(crate) by_caller: bool,
     pub(crate) internal: bool,
     pub(crate) succeeded: bool,
+    /// An item met a version that is not loaded or has nothing reserved: the batch is to be run again.
+    pub(crate) lacking: bool,
 }
 
 impl Failures {
@@ -150,9 +167,15 @@ impl Failures {
     pub(crate) fn note<T>(&mut self, outcome: &Result<T, TransitError>) {
         match outcome {
             Ok(_) => self.succeeded = true,
+            Err(error) if error.is_lacking() => self.lacking = true,
             Err(error) if error.is_callers() => self.by_caller = true,
             Err(_) => self.internal = true,
         }
+    }
+
+    /// Fails where the batch is to be run again.
+    pub(crate) fn complete(self) -> Result<Self, TransitError> {
+        if self.lacking { Err(TransitError::NotLoaded) } else { Ok(self) }
     }
 
     /// Takes over what another part of the batch noted.
@@ -160,5 +183,6 @@ impl Failures {
         self.by_caller |= other.by_caller;
         self.internal |= other.internal;
         self.succeeded |= other.succeeded;
+        self.lacking |= other.lacking;
     }
 }

@@ -12,11 +12,12 @@ use crate::{
     key::{Key, KeyRecord},
     key_type::KeyType,
     version::{KeyVersion, MacKey, Material},
+    versions::Versions,
 };
 use chancery_engine::wire::parse_body;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
-use std::{borrow::Cow, collections::BTreeMap};
+use std::borrow::Cow;
 
 pub mod material;
 
@@ -123,7 +124,8 @@ fn key(key_type: KeyType, derived: bool) -> Result<Key, TransitError> {
         mac: MacKey::Missing,
         public_key: None,
         certificate_chain: Vec::new(),
+        counter: None,
     };
     let record = KeyRecord { derived, ..KeyRecord::new(key_type) };
-    Ok(Key { name: "fuzzed".to_owned(), record, versions: BTreeMap::from([(1, version)]) })
+    Ok(Key { name: "fuzzed".to_owned(), record, versions: Versions::first(version) })
 }

@@ -216,8 +216,7 @@ impl Transit {
         if let Some((number, record)) = completed {
             self.storage.add_version(&mut changes, name, number, &record)?;
         } else {
-            let number = latest.checked_add(1).ok_or(TransitError::NoSuchVersion)?;
-            stored.record.latest_version = number;
+            let number = stored.record.add_version(*now)?;
             stored.record.key_size = checked.key_size.or(stored.record.key_size);
             self.storage.add_version(&mut changes, name, number, &VersionRecord::new(*now, material.clone()))?;
         }

@@ -6,11 +6,12 @@ use crate::{
     error::TransitError,
     key_type::{KeyType, ML_DSA, Protection},
     version::{KeyVersion, VersionRecord},
+    versions::Versions,
 };
 use chancery_engine::wire::Count;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, ops::RangeInclusive};
+use std::ops::RangeInclusive;
 
 /// Shortest rotation period, in seconds.
 pub(crate) const SHORTEST_ROTATION_SECONDS: i64 = 3600;
@@ -33,6 +34,9 @@ pub(crate) struct KeyRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key_size: Option<u16>,
     pub(crate) latest_version: u32,
+    /// When the latest version was made, from which its rotation is reckoned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) latest_version_at: Option<Timestamp>,
     pub(crate) min_decryption_version: u32,
     /// 0: no floor besides the decryption one.
     pub(crate) min_encryption_version: u32,
@@ -77,7 +81,7 @@ pub(crate) struct Key {
     pub(crate) name: String,
     pub(crate) record: KeyRecord,
     /// The versions from the decryption minimum up.
-    pub(crate) versions: BTreeMap<u32, KeyVersion>,
+    pub(crate) versions: Versions,
 }
 
 /// A version with its number.
@@ -102,6 +106,7 @@ impl KeyRecord {
             auto_rotate_period_seconds: 0,
             key_size: None,
             latest_version: 1,
+            latest_version_at: None,
             min_decryption_version: 1,
             min_encryption_version: 0,
             min_available_version: 0,
@@ -122,6 +127,13 @@ impl KeyRecord {
     /// Numbers of the versions that exist, usable or not.
     pub(crate) fn existing_versions(&self) -> RangeInclusive<u32> {
         self.min_available_version.max(1)..=self.latest_version
+    }
+
+    /// Makes room for one more version and answers its number.
+    pub(crate) fn add_version(&mut self, made_at: Timestamp) -> Result<u32, TransitError> {
+        self.latest_version = self.latest_version.checked_add(1).ok_or(TransitError::NoSuchVersion)?;
+        self.latest_version_at = Some(made_at);
+        Ok(self.latest_version)
     }
 
     /// Refuses to make a version of an imported key here unless that was allowed at the import.
@@ -224,7 +236,6 @@ impl Key {
     }
 
     fn numbered(&self, number: u32) -> Result<Numbered<'_>, TransitError> {
-        let version = self.versions.get(&number).ok_or(TransitError::NoSuchVersion)?;
-        Ok(Numbered { number, version })
+        Ok(Numbered { number, version: self.versions.require(number)? })
     }
 }

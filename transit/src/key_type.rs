@@ -160,8 +160,9 @@ impl KeyType {
         matches!(self, Self::Aes128Gcm96 | Self::Aes256Gcm96 | Self::ChaCha20Poly1305 | Self::XChaCha20Poly1305)
     }
 
-    pub(crate) fn is_aes_gcm(self) -> bool {
-        matches!(self, Self::Aes128Gcm96 | Self::Aes256Gcm96)
+    /// Whether a version may encrypt only so many messages, because their nonces are random and short (`usage.rs`).
+    pub(crate) fn has_message_limit(self) -> bool {
+        matches!(self, Self::Aes128Gcm96 | Self::Aes256Gcm96 | Self::ChaCha20Poly1305)
     }
 
     pub(crate) fn is_rsa(self) -> bool {

@@ -56,7 +56,7 @@ where
         failures
     };
     if threads < 2 {
-        return Ok(run(0, items, out));
+        return run(0, items, out).complete();
     }
     let size = items.len().div_ceil(threads).max(1);
     let parts = std::thread::scope(|scope| {
@@ -79,7 +79,7 @@ where
         out.extend_from_slice(&part);
         failures.join(failed);
     }
-    Ok(failures)
+    failures.complete()
 }
 
 #[cfg(test)]
@@ -96,7 +96,7 @@ mod tests {
             failures.note(&outcome);
         };
         let (mut alone, mut together) = (Vec::new(), Vec::new());
-        let expected = Failures { by_caller: true, internal: false, succeeded: true };
+        let expected = Failures { by_caller: true, succeeded: true, ..Failures::default() };
         assert_eq!(write_each(&items, 1, &mut alone, write).unwrap(), expected);
         assert_eq!(write_each(&items, 3, &mut together, write).unwrap(), expected);
         assert_eq!(alone, together);

@@ -4,9 +4,12 @@
 //! |---|---|
 //! | which endpoints there are | `routes.rs`, then `api/<endpoint>.rs` |
 //! | a mount with its cache of keys, and every way a key changes | [`Transit`] in `transit.rs` |
+//! | the cache of keys and of their versions | `cache.rs`, `versions.rs` |
 //! | what a key is, which version may do what | `key.rs`, `key_type.rs` |
+//! | rotation by itself, and how often a version may encrypt | `rotation.rs`, `usage.rs` |
 //! | how a version is made, stored and expanded | `version.rs`, `ed25519.rs` |
 //! | how the keys of a context are derived | `derivation.rs` |
+//! | what a crash may leave in the token | `intent.rs` |
 //! | encryption of one text | `cipher.rs` on `aead.rs`, `xchacha.rs`, `kem.rs` and `nonce.rs` |
 //! | signatures and MACs of one text | `signing.rs` on `ml_dsa.rs`; `mac.rs` on `hash.rs` |
 //! | keys that come and go | `import.rs`, `backup.rs` on `wrapping.rs`, `private_key.rs`, `public_key.rs`, `policy.rs` |
@@ -23,6 +26,7 @@ mod aead;
 mod api;
 mod backup;
 mod batch;
+mod cache;
 mod certificates;
 mod cipher;
 mod ciphertext;
@@ -36,6 +40,7 @@ pub mod fuzzing;
 mod hash;
 mod import;
 mod input;
+mod intent;
 mod kem;
 mod key;
 mod key_type;
@@ -49,14 +54,17 @@ mod policy;
 mod policy_entry;
 mod private_key;
 mod public_key;
+mod rotation;
 mod routes;
 mod rsa_numbers;
 mod signing;
 mod storage;
 mod transit;
+mod usage;
 #[cfg(test)]
 mod vectors;
 mod version;
+mod versions;
 mod wrapping;
 mod wrapping_key;
 mod xchacha;

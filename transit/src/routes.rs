@@ -2,7 +2,8 @@
 
 use crate::{Transit, api};
 use async_trait::async_trait;
-use chancery_engine::{Fault, Route, RouteTable, Service, Verb};
+use chancery_engine::{Fault, MountPoint, Route, RouteTable, Service, Verb};
+use jiff::Timestamp;
 use std::sync::Arc;
 
 #[async_trait]
@@ -74,6 +75,11 @@ impl Service for Transit {
                 .on(Verb::Read, api::keys_config::read)
                 .on(Verb::Write, api::keys_config::write),
         ])
+    }
+
+    async fn tick(self: Arc<Self>, _mount: Arc<MountPoint>, now: Timestamp) -> Result<(), Fault> {
+        let (rotated, settled) = (self.rotate_due(now).await, self.settle_usage().await);
+        Ok(rotated.and(settled).and(self.destroy_orphans(now).await)?)
     }
 
     fn forget(&self) {

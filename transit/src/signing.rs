@@ -247,6 +247,16 @@ pub(crate) async fn sign(
     requested: i64,
     (input, context): (&str, &str),
 ) -> Result<Signed, TransitError> {
+    engine.supplied(key, || async { sign_once(engine, key, options, requested, (input, context)).await }).await
+}
+
+async fn sign_once(
+    engine: &Transit,
+    key: &Arc<Key>,
+    options: &SignOptions,
+    requested: i64,
+    (input, context): (&str, &str),
+) -> Result<Signed, TransitError> {
     let key_type = key.record.key_type;
     let input = encoding::decode(input).map_err(TransitError::in_input)?;
     let context = decode_context(context)?;
@@ -310,7 +320,7 @@ async fn sign_off_thread(
     input: SignInput,
 ) -> Result<Vec<u8>, HsmError> {
     let lost = HsmError::KeyNotFound { key: "the version that was to sign".to_owned() };
-    let work = move || match key.versions.get(&number).map(|version| &version.material) {
+    let work = move || match key.versions.get(number).map(|version| &version.material) {
         Some(Material::Pair(pair)) => pair.sign(scheme, &input),
         _ => Err(lost),
     };

@@ -14,11 +14,12 @@ use crate::{
     signing::{self, OptionTexts, SignOptions},
     transit::Transit,
     version::{KeyVersion, Material, VersionRecord},
+    versions::Versions,
 };
 use chancery_engine::SystemClock;
 use chancery_store::Store;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 const LAYOUT: &str = include_str!("../tests/vectors/layout.json");
 const TYPES: &str = include_str!("../tests/vectors/types.json");
@@ -51,7 +52,7 @@ fn key(vector: &Value, key_type: KeyType, secret: &str) -> Key {
 fn key_of_record(record: KeyRecord, secret: &str) -> Key {
     let stored = json!({"created_at": "2026-11-21T00:00:00Z", "material": {"protection": "software", "key": secret}});
     let stored: VersionRecord = serde_json::from_value(stored).unwrap();
-    let versions = BTreeMap::from([(1, KeyVersion::expand(&record, stored).unwrap())]);
+    let versions = Versions::first(KeyVersion::expand(&record, stored).unwrap());
     Key { name: "k".to_owned(), record, versions }
 }
 
@@ -200,7 +201,7 @@ fn ml_kem_ciphertexts_are_laid_out_as_documented() {
     for vector in vectors {
         let key_type = KeyType::named(text(&vector, "type")).unwrap();
         let key = key(&vector, key_type, text(&vector, "key"));
-        let public_key = key.versions[&1].public_key.as_ref().unwrap();
+        let public_key = key.versions.get(1).unwrap().public_key.as_ref().unwrap();
         let raw = kem::raw_public_key(key_type, public_key).unwrap();
         assert_eq!(encoding::encode(raw), text(&vector, "public_key"));
         let item = |ciphertext: &str, associated_data: &'static str| CipherItem {
@@ -270,7 +271,7 @@ fn signatures_of_openbao_with_every_hash_and_type_verify() {
             assert!(!signing::verify(&key, options, signature, (text(&vector, "input"), "")).unwrap(), "{vector}");
         }
         if key_type.is_ml_dsa() {
-            let public_key = key.versions[&1].public_key.as_ref().unwrap();
+            let public_key = key.versions.get(1).unwrap().public_key.as_ref().unwrap();
             let raw = ml_dsa::raw_public_key(key_type, public_key).unwrap();
             assert_eq!(encoding::encode(raw), text(&vector, "public_key"));
         }
@@ -284,7 +285,7 @@ fn ed25519_keys_and_signatures_plain_and_derived_equal_those_of_another_maker() 
         let options = &SignOptions::read(&OptionTexts { hash: "sha2-256", ..OptionTexts::default() }).unwrap();
         let input = (text(&vector, "input"), text(&vector, "context"));
         assert!(signing::verify(&key, options, text(&vector, "signature"), input).unwrap());
-        if let Some(Material::Derived(secret)) = key.versions.get(&1).map(|version| &version.material) {
+        if let Some(Material::Derived(secret)) = key.versions.get(1).map(|version| &version.material) {
             let context = encoding::decode(input.1).unwrap();
             let pair = crate::ed25519::Pair::derive(secret, &context).unwrap();
             assert_eq!(encoding::encode(pair.public_key()), text(&vector, "public_key"));

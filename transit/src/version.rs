@@ -9,11 +9,13 @@ use crate::{
     key::KeyRecord,
     key_type::{KeyType, Protection},
     mac, ml_dsa,
+    usage::Counter,
 };
 use aws_lc_rs::cmac;
 use chancery_hsm::{Hsm, HsmError, KeyAlgorithm, KeyPurpose, KeyReference, KeySpec, software::SoftwareKey};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// Bytes of the HMAC key every version has beside its own.
@@ -82,6 +84,8 @@ pub(crate) struct KeyVersion {
     pub(crate) public_key: Option<Vec<u8>>,
     /// DER, the leaf first.
     pub(crate) certificate_chain: Vec<StoredBytes>,
+    /// Counts the messages, where their number is limited.
+    pub(crate) counter: Option<Arc<Counter>>,
 }
 
 /// What does the work of a version.
@@ -195,6 +199,11 @@ pub(crate) async fn destroy(hsm: &Hsm, key: &KeyReference) {
 }
 
 impl KeyVersion {
+    /// Counts one message that is about to be encrypted.
+    pub(crate) fn count(&self) -> Result<(), TransitError> {
+        self.counter.as_ref().map_or(Ok(()), Counter::take)
+    }
+
     /// Makes a stored version ready for use; done once and cached.
     pub(crate) fn expand(record: &KeyRecord, version: VersionRecord) -> Result<Self, TransitError> {
         let local_mac = |mac: Option<StoredBytes>| mac.map_or(MacKey::Missing, |mac| MacKey::Software(mac.0));
@@ -222,7 +231,7 @@ impl KeyVersion {
             StoredMaterial::External { reference, mac } => (Material::External(reference), None, local_mac(mac)),
         };
         let (created_at, certificate_chain) = (version.created_at, version.certificate_chain);
-        Ok(Self { created_at, material, mac, public_key, certificate_chain })
+        Ok(Self { created_at, material, mac, public_key, certificate_chain, counter: None })
     }
 }
 

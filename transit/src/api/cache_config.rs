@@ -1,6 +1,6 @@
 //! `cache-config`: how many keys the mount keeps ready.
 
-use crate::transit::Transit;
+use crate::{error::TransitError, transit::Transit};
 use chancery_engine::{Call, Fault, Response, wire::Count};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -26,8 +26,16 @@ struct CacheConfig {
 
 /// Shows the setting.
 pub(crate) async fn read(engine: Arc<Transit>, _call: Call) -> Result<Response, Fault> {
-    let stored: Option<CacheConfig> = engine.storage.setting(PLACE).await.map_err(crate::error::TransitError::from)?;
-    Response::data(&stored.unwrap_or(CacheConfig { size: 0 }))
+    Response::data(&stored(&engine).await?)
+}
+
+/// The number of keys that the setting allows; 0 is no bound.
+pub(crate) async fn stored_size(engine: &Transit) -> Result<usize, TransitError> {
+    Ok(usize::try_from(stored(engine).await?.size).unwrap_or(usize::MAX))
+}
+
+async fn stored(engine: &Transit) -> Result<CacheConfig, TransitError> {
+    Ok(engine.storage.setting(PLACE).await?.unwrap_or(CacheConfig { size: 0 }))
 }
 
 /// Changes it, at once and for good.
@@ -37,7 +45,7 @@ pub(crate) async fn write(engine: Arc<Transit>, call: Call) -> Result<Response, 
         return Err(Fault::caller("size must be 0 or a value greater or equal to 10"));
     }
     let config = CacheConfig { size };
-    engine.storage.set(PLACE, &config).await.map_err(crate::error::TransitError::from)?;
+    engine.storage.set(PLACE, &config).await.map_err(TransitError::from)?;
     engine.set_cache_size(usize::try_from(size).unwrap_or(usize::MAX));
     Response::data(&config)
 }

@@ -55,14 +55,15 @@ pub(crate) async fn handle(engine: Arc<Transit>, call: Call) -> Result<Response,
     };
     let warnings = overridden(&items, of_path);
     if request.batch_input.is_none() {
-        let cmac = items.first().map_or_else(|| Ok(String::new()), make)?;
+        let Some(item) = items.first() else { return Err(TransitError::Bug("no item").into()) };
+        let cmac = engine.supplied(&key, || async { make(item) }).await?;
         return Ok(with_warnings(Response::data(&CmacResponse { cmac })?, warnings));
     }
     let mut out = Vec::new();
     batch::open_results(&mut out);
     for item in &items {
         out.push(b'{');
-        match make(item) {
+        match engine.supplied(&key, || async { make(item) }).await {
             Ok(cmac) => {
                 out.extend_from_slice(br#""cmac":"#);
                 batch::write_text(&cmac, &mut out);
@@ -98,13 +99,14 @@ pub(crate) async fn verify(
     };
     let warnings = overridden(items, of_path);
     if !is_batch {
-        let valid = items.first().map_or(Ok(false), check)?;
+        let Some(item) = items.first() else { return Err(TransitError::Bug("no item").into()) };
+        let valid = engine.supplied(&key, || async { check(item) }).await?;
         return Ok(with_warnings(Response::data(&ValidResponse { valid })?, warnings));
     }
     let mut out = Vec::new();
     batch::open_results(&mut out);
     for item in items {
-        match check(item) {
+        match engine.supplied(&key, || async { check(item) }).await {
             Ok(true) => out.extend_from_slice(br#"{"valid":true,"#),
             Ok(false) => out.extend_from_slice(br#"{"valid":false,"#),
             Err(error) => {

@@ -1,11 +1,11 @@
 //! `keys/:name/config`: version floors and switches of a key.
 
 use crate::{
-    api::keys::{KeyBody, check_rotation},
+    api::keys::{check_rotation, key_body},
     error::TransitError,
     input::given,
     key::KeyRecord,
-    key_type::Protection,
+    key_type::{KeyType, Protection},
     transit::Transit,
 };
 use chancery_engine::{
@@ -38,7 +38,7 @@ pub(crate) async fn handle(engine: Arc<Transit>, call: Call) -> Result<Response,
     let name = call.captures.text("name");
     let key = engine.edit(name, |record| apply(&request, record)).await?;
     let key = key.ok_or_else(|| Fault::caller(format!("no existing key named {name} could be found")))?;
-    let response = Response::data(&KeyBody::of(&key, None)?)?;
+    let response = key_body(&engine, &key).await?;
     if request.min_decryption_version == Some(Count(0)) {
         return Ok(response.warn(
             "since Vault 0.3 (prior to the OpenBao fork), transit key numbering starts at 1; forcing minimum to 1",
@@ -60,6 +60,9 @@ fn apply(request: &ConfigRequest, record: &mut KeyRecord) -> Result<(), TransitE
             "cannot set min encryption/decryption values; min encryption version of {encryption} must be greater than or equal to min decryption version of {decryption}"
         )));
     }
+    if encryption < record.min_available_version {
+        return Err(TransitError::caller("min encryption version should not be less than min available version"));
+    }
     if decryption < record.min_available_version {
         return Err(TransitError::caller("min decryption version should not be less then min available version"));
     }
@@ -68,6 +71,9 @@ fn apply(request: &ConfigRequest, record: &mut KeyRecord) -> Result<(), TransitE
     }
     if let Some(DurationSeconds(seconds)) = request.auto_rotate_period {
         check_rotation(seconds)?;
+        if seconds != 0 && record.key_type == KeyType::ExternalKey {
+            return Err(TransitError::caller("cannot enable auto-rotation with external keys"));
+        }
         record.auto_rotate_period_seconds = seconds;
     }
     // Both can only be switched on: whoever could export once may have done so.

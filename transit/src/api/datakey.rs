@@ -5,6 +5,7 @@ use crate::{
     encoding,
     error::TransitError,
     input::{Text, given},
+    key::Key,
     transit::Transit,
 };
 use chancery_engine::{Call, Fault, Response, SecretString, wire::Count};
@@ -60,13 +61,22 @@ pub(crate) async fn handle(engine: Arc<Transit>, call: Call) -> Result<Response,
     key.allows_associated_data(&item, "'")?;
     let mut data_key = Zeroizing::new(vec![0; bytes]);
     aws_lc_rs::rand::fill(&mut data_key).map_err(|_| TransitError::Random)?;
-    let (key_version, ciphertext) = if key.lives_in_hsm() {
-        encrypt_in_hsm(engine.hsm()?, &key, &item, &data_key).await?
-    } else {
-        let mut out = Vec::new();
-        let version = Workbench::default().encrypt_bytes(&key, &item, &data_key, &mut out)?;
-        (version, String::from_utf8(out).map_err(|_| TransitError::Bug("base64 is not ASCII"))?)
-    };
+    let (key_version, ciphertext) =
+        engine.supplied(&key, || async { wrap(&engine, &key, &item, &data_key).await }).await?;
     let plaintext = shown.then(|| SecretString::new(encoding::encode(&data_key)));
-    Response::data(&DataKeyResponse { ciphertext, key_version, plaintext })
+    Ok(key.caution(Response::data(&DataKeyResponse { ciphertext, key_version, plaintext })?))
+}
+
+async fn wrap(
+    engine: &Transit,
+    key: &Key,
+    item: &CipherItem<'_>,
+    data_key: &[u8],
+) -> Result<(u32, String), TransitError> {
+    if key.lives_in_hsm() {
+        return encrypt_in_hsm(engine.hsm()?, key, item, data_key).await;
+    }
+    let mut out = Vec::new();
+    let version = Workbench::default().encrypt_bytes(key, item, data_key, &mut out)?;
+    Ok((version, String::from_utf8(out).map_err(|_| TransitError::Bug("base64 is not ASCII"))?))
 }

@@ -46,10 +46,15 @@ pub(crate) async fn handle(engine: Arc<Transit>, call: Call) -> Result<Response,
     }
     let limit = if key.record.key_type.is_rsa() { large::LARGE_RSA_BODY_BYTES } else { large::LARGE_BODY_BYTES };
     if call.body.json().len() < limit {
-        return in_process(&key, &request, 1);
+        return engine.supplied(&key, || async { in_process(&key, &request, 1) }).await;
     }
     drop(request);
-    large::blocking(move |threads| in_process(&key, &call.parse()?, threads)).await
+    let call = Arc::new(call);
+    let work = || async {
+        let (key, call) = (Arc::clone(&key), Arc::clone(&call));
+        large::blocking(move |threads| in_process(&key, &call.parse()?, threads)).await
+    };
+    engine.supplied(&key, work).await
 }
 
 fn in_process(key: &Key, request: &DecryptRequest<'_>, threads: usize) -> Result<Response, Fault> {
@@ -132,7 +137,8 @@ async fn one_in_hsm(
     index: usize,
 ) -> Result<Zeroizing<Vec<u8>>, TransitError> {
     key.allows_associated_data(item, &batch::place(index))?;
-    decrypt_in_hsm(engine.hsm()?, key, item).await
+    let hsm = engine.hsm()?;
+    engine.supplied(key, || async { decrypt_in_hsm(hsm, key, item).await }).await
 }
 
 impl DecryptRequest<'_> {

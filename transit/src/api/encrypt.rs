@@ -51,14 +51,19 @@ pub(crate) async fn handle(engine: Arc<Transit>, call: Call) -> Result<Response,
     };
     key.usable()?;
     if key.lives_in_hsm() {
-        return in_hsm(&engine, &key, &request).await;
+        return Ok(key.caution(in_hsm(&engine, &key, &request).await?));
     }
     let limit = if key.record.key_type.is_rsa() { large::LARGE_RSA_BODY_BYTES } else { large::LARGE_BODY_BYTES };
     if call.body.json().len() < limit {
-        return in_process(&key, &request, 1);
+        return Ok(key.caution(engine.supplied(&key, || async { in_process(&key, &request, 1) }).await?));
     }
     drop(request);
-    large::blocking(move |threads| in_process(&key, &call.parse()?, threads)).await
+    let call = Arc::new(call);
+    let work = || async {
+        let (key, call) = (Arc::clone(&key), Arc::clone(&call));
+        large::blocking(move |threads| in_process(&key, &call.parse()?, threads)).await
+    };
+    Ok(key.caution(engine.supplied(&key, work).await?))
 }
 
 /// Makes the missing key, derived where a context is given.
@@ -175,7 +180,8 @@ async fn one_in_hsm(
 ) -> Result<(u32, String), TransitError> {
     key.allows_associated_data(item, &batch::place(index))?;
     let plaintext = encoding::decode(item.payload())?;
-    encrypt_in_hsm(engine.hsm()?, key, item, &plaintext).await
+    let hsm = engine.hsm()?;
+    engine.supplied(key, || async { encrypt_in_hsm(hsm, key, item, &plaintext).await }).await
 }
 
 /// Writes `{"ciphertext":"…","key_version":N`.

@@ -69,7 +69,13 @@ pub(crate) async fn create(engine: Arc<Transit>, call: Call) -> Result<Response,
         return Err(Fault::caller("this appliance runs without an HSM: only protection software is possible"));
     }
     let key = engine.create(call.captures.text("name"), record).await?;
-    Response::data(&KeyBody::of(&key, None)?)
+    key_body(&engine, &key).await
+}
+
+/// Answers a key as it is.
+pub(crate) async fn key_body(engine: &Transit, key: &Key) -> Result<Response, Fault> {
+    engine.load_all_versions(key).await?;
+    Response::data(&KeyBody::of(key, None)?)
 }
 
 /// Checks the parameters against each other; every combination has an answer here.
@@ -179,6 +185,7 @@ pub(crate) async fn read(engine: Arc<Transit>, call: Call) -> Result<Response, F
     let request: ReadRequest<'_> = call.parse()?;
     let key = engine.key(call.captures.text("name")).await?.ok_or(Fault::Absent)?;
     let context = encoding::decode(request.context.as_str()).map_err(|_| TransitError::ContextNotBase64)?;
+    engine.load_all_versions(&key).await?;
     Response::data(&KeyBody::of(&key, (!context.is_empty()).then_some(&context))?)
 }
 
@@ -305,7 +312,7 @@ fn shown_public_key(key_type: KeyType, der: &[u8]) -> Result<String, TransitErro
 
 fn versions(key: &Key, context: Option<&[u8]>) -> Result<BTreeMap<String, VersionBody>, TransitError> {
     let mut shown = BTreeMap::new();
-    for (number, version) in &key.versions {
+    for (number, version) in key.versions.iter() {
         let body = match &version.public_key {
             None => VersionBody::Symmetric(version.created_at.as_second()),
             Some(der) => VersionBody::Pair {

@@ -40,14 +40,19 @@ pub(crate) async fn handle(engine: Arc<Transit>, call: Call) -> Result<Response,
     }
     let key = engine.usable_key(call.captures.text("name"), TransitError::EncryptionKeyNotFound).await?;
     if key.lives_in_hsm() {
-        return in_hsm(&engine, &key, &request).await;
+        return Ok(key.caution(in_hsm(&engine, &key, &request).await?));
     }
     let limit = if key.record.key_type.is_rsa() { large::LARGE_RSA_BODY_BYTES } else { large::LARGE_BODY_BYTES };
     if call.body.json().len() < limit {
-        return in_process(&key, &request, 1);
+        return Ok(key.caution(engine.supplied(&key, || async { in_process(&key, &request, 1) }).await?));
     }
     drop(request);
-    large::blocking(move |threads| in_process(&key, &call.parse()?, threads)).await
+    let call = Arc::new(call);
+    let work = || async {
+        let (key, call) = (Arc::clone(&key), Arc::clone(&call));
+        large::blocking(move |threads| in_process(&key, &call.parse()?, threads)).await
+    };
+    Ok(key.caution(engine.supplied(&key, work).await?))
 }
 
 fn in_process(key: &Key, request: &RewrapRequest<'_>, threads: usize) -> Result<Response, Fault> {
@@ -63,10 +68,12 @@ fn in_process(key: &Key, request: &RewrapRequest<'_>, threads: usize) -> Result<
     batch::check_contexts(&items.iter().map(|item| &item.0))?;
     let mut out = Vec::with_capacity(raw.get().len() + 64 * items.len());
     batch::open_results(&mut out);
-    large::write_each(&items, threads, &mut out, |bench, _, RewrapItem(item), out, _: &mut Failures| {
+    large::write_each(&items, threads, &mut out, |bench, _, RewrapItem(item), out, failures: &mut Failures| {
         let start = out.len();
         out.extend_from_slice(br#"{"ciphertext":""#);
-        match bench.rewrap(key, item, out) {
+        let outcome = bench.rewrap(key, item, out);
+        failures.note(&outcome);
+        match outcome {
             Ok(version) => {
                 out.push(b'"');
                 batch::write_key_version(version, out);
@@ -118,8 +125,8 @@ async fn in_hsm(engine: &Transit, key: &Key, request: &RewrapRequest<'_>) -> Res
 
 async fn one_in_hsm(engine: &Transit, key: &Key, item: &CipherItem<'_>) -> Result<(u32, String), TransitError> {
     let hsm = engine.hsm()?;
-    let plaintext = decrypt_in_hsm(hsm, key, item).await?;
-    encrypt_in_hsm(hsm, key, &item.for_new_ciphertext(), &plaintext).await
+    let plaintext = engine.supplied(key, || async { decrypt_in_hsm(hsm, key, item).await }).await?;
+    engine.supplied(key, || async { encrypt_in_hsm(hsm, key, &item.for_new_ciphertext(), &plaintext).await }).await
 }
 
 /// Writes `{"ciphertext":"…","key_version":N`.

@@ -1,6 +1,6 @@
 //! `keys/:name/rotate`: adds a version, which is the one that encrypts and signs from then on.
 
-use crate::{api::keys::KeyBody, error::TransitError, input::Text, transit::Transit};
+use crate::{api::keys::key_body, error::TransitError, input::Text, transit::Transit};
 use chancery_engine::{Call, Fault, Response};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -23,5 +23,5 @@ pub(crate) async fn handle(engine: Arc<Transit>, call: Call) -> Result<Response,
         return Err(TransitError::Caller(text).into());
     }
     let key = engine.rotate(name).await?.ok_or_else(absent)?;
-    Response::data(&KeyBody::of(&key, None)?)
+    key_body(&engine, &key).await
 }

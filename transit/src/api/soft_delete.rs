@@ -1,6 +1,6 @@
 //! `keys/:name/soft-delete` and `soft-delete-restore`: a key that is kept but refuses to work.
 
-use crate::{api::keys::KeyBody, transit::Transit};
+use crate::{api::keys::key_body, transit::Transit};
 use chancery_engine::{Call, Fault, Response};
 use std::sync::Arc;
 
@@ -15,10 +15,18 @@ pub(crate) async fn restore(engine: Arc<Transit>, call: Call) -> Result<Response
 }
 
 async fn set(engine: &Transit, call: &Call, soft_deleted: bool) -> Result<Response, Fault> {
-    let key = engine.edit(call.captures.text("name"), |record| {
+    let name = call.captures.text("name");
+    let before = engine.key(name).await?.map(|key| key.record.soft_deleted);
+    let key = engine.edit(name, |record| {
         record.soft_deleted = soft_deleted;
         Ok(())
     });
-    let key = key.await?.ok_or_else(|| Fault::caller("key not found"))?;
-    Response::data(&KeyBody::of(&key, None)?)
+    // The reference has nothing to say of a key that is not there.
+    let Some(key) = key.await? else { return Ok(Response::empty()) };
+    let response = key_body(engine, &key).await?;
+    Ok(match (before == Some(soft_deleted), soft_deleted) {
+        (false, _) => response,
+        (true, true) => response.warn("key was already marked as soft deleted"),
+        (true, false) => response.warn("key was already restored"),
+    })
 }

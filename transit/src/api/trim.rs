@@ -1,6 +1,6 @@
 //! `keys/:name/trim`: deletes old versions for good.
 
-use crate::{api::keys::KeyBody, error::TransitError, input::given, key::KeyRecord, transit::Transit};
+use crate::{api::keys::key_body, error::TransitError, input::given, key::KeyRecord, transit::Transit};
 use chancery_engine::{Call, Fault, Response, wire::Count};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(crate) async fn handle(engine: Arc<Transit>, call: Call) -> Result<Response,
     let name = call.captures.text("name");
     let key = engine.trim(name, |record| floor(record, request.min_available_version)).await?;
     let key = key.ok_or_else(|| Fault::caller("invalid key name"))?;
-    Response::data(&KeyBody::of(&key, None)?)
+    key_body(&engine, &key).await
 }
 
 /// The new floor; the checks come in the reference's order, since each has its own text.

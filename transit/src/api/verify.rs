@@ -133,7 +133,7 @@ async fn verify_one(
         Proof::Cmac => Err(TransitError::Bug("a CMAC came to the wrong place")),
         Proof::Signature => {
             let signature = item.signature.as_deref().unwrap_or_default();
-            signing::verify(key, options, signature, (input, &item.context))
+            engine.supplied(key, || async { signing::verify(key, options, signature, (input, &item.context)) }).await
         }
     }
 }

@@ -2,20 +2,27 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chancery_engine::{
-    Body, Call, Engine, Fault, Hosted, Identity, MountPoint, Operation, Response, RouteMiss, Verb,
+    Body, Call, Clock as _, Engine, Fault, Hosted, Identity, MountPoint, Operation, Response, RouteMiss, Verb,
     clock::ManualClock,
     identity::TokenType,
     policy::{AccessRequest, Acl, Policy},
     response::Disposition,
 };
 use chancery_hsm::Hsm;
-use chancery_store::{Initialize, SealChoice, Store};
+use chancery_store::{
+    Changes, Initialize, SealChoice, Store,
+    backend::{Backend, Memory},
+};
 use chancery_transit::Transit;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// 2026-11-21T00:00:00Z
 pub(crate) const NOW: i64 = 1_795_219_200;
+
+/// Where the mount's entries lie in the store.
+const VIEW: &str = "mount/1/";
 
 pub(crate) struct Mount {
     pub(crate) engine: Hosted<Transit>,
@@ -36,10 +43,23 @@ pub(crate) struct Reply {
 
 impl Mount {
     pub(crate) async fn new() -> Self {
-        let store = Store::memory().await.unwrap();
+        Self::on(Arc::new(Memory::default())).await
+    }
+
+    /// A mount in a new store on this backend.
+    pub(crate) async fn on(backend: Arc<dyn Backend>) -> Self {
+        let store = Store::on(backend, Arc::new(Timestamp::now)).await.unwrap();
         store.barrier().initialize(Initialize { seal: SealChoice::Shamir { shares: 1, threshold: 1 } }).await.unwrap();
-        let (hsm, clock) = (Hsm::software(), ManualClock::at(NOW));
-        let view = store.view("mount/1/");
+        Self::start(store, Hsm::software(), ManualClock::at(NOW))
+    }
+
+    /// The mount as the next process finds it: only store, token and time are the same.
+    pub(crate) fn restarted(&self) -> Self {
+        Self::start(self.store.clone(), self.hsm.clone(), self.clock.clone())
+    }
+
+    fn start(store: Store, hsm: Hsm, clock: ManualClock) -> Self {
+        let view = store.view(VIEW);
         let transit = Transit::new(view, store.clone(), Some(hsm.clone()), Arc::new(clock.clone()));
         Self { engine: Hosted::new(Arc::clone(&transit)), transit, hsm, clock, store }
     }
@@ -50,6 +70,23 @@ impl Mount {
         let made = mount.write("keys/k", parameters).await;
         assert_eq!(made.status, 200, "{made:?}");
         mount
+    }
+
+    /// The mount's own work, as the server starts it every minute.
+    pub(crate) async fn tick(&self) -> Result<(), Fault> {
+        self.engine.tick(mount_point(), self.clock.now()).await
+    }
+
+    /// An entry of the mount's view as JSON.
+    pub(crate) async fn entry(&self, place: &str) -> Option<Value> {
+        self.store.view(VIEW).read(place).await.unwrap().map(|entry| entry.decode().unwrap())
+    }
+
+    /// Replaces an entry of the mount's view.
+    pub(crate) async fn put_entry(&self, place: &str, value: &Value) {
+        let mut changes = Changes::default();
+        changes.put(&self.store.view(VIEW), place, value).unwrap();
+        self.store.commit(changes).await.unwrap();
     }
 
     pub(crate) async fn write(&self, path: &str, body: Value) -> Reply {

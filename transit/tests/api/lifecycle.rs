@@ -117,6 +117,11 @@ async fn trimming_follows_the_floors_and_is_final() {
         config(&mount, json!({"min_decryption_version": 1}))
             .await
             .refused("min decryption version should not be less then min available version");
+        for body in
+            [json!({"min_encryption_version": 0}), json!({"min_encryption_version": 1, "min_decryption_version": 1})]
+        {
+            config(&mount, body).await.refused("min encryption version should not be less than min available version");
+        }
         let gone = if protection == "hsm" { 2 } else { 0 };
         assert_eq!(mount.hsm.list().await.unwrap().len(), objects - gone);
         mount.write("keys/none/trim", json!({"min_available_version": 1})).await.refused("invalid key name");
@@ -132,8 +137,35 @@ async fn a_soft_deleted_key_is_shown_but_does_not_work() {
     mount.write("decrypt/k", json!({"ciphertext": ciphertext})).await.refused(text);
     mount.write("encrypt/k", json!({"plaintext": ""})).await.refused(text);
     mount.write("hmac/k", json!({"input": ""})).await.refused(text);
+    mount.write("keys/k/rotate", json!({})).await.refused(text);
+    assert_eq!(mount.delete("keys/k/soft-delete").await.warnings, ["key was already marked as soft deleted"]);
+    mount.write("keys/k/config", json!({"min_decryption_version": 1})).await.ok();
     mount.write("keys/k/soft-delete-restore", json!({})).await.ok();
+    assert_eq!(mount.write("keys/k/soft-delete-restore", json!({})).await.warnings, ["key was already restored"]);
+    assert_eq!(mount.delete("keys/none/soft-delete").await.status, 204);
+    assert_eq!(mount.write("keys/none/soft-delete-restore", json!({})).await.status, 204);
     assert_eq!(mount.write("decrypt/k", json!({"ciphertext": ciphertext})).await.ok()["plaintext"], b64(b"x"));
+}
+
+#[tokio::test]
+async fn an_imported_key_is_rotated_only_where_its_import_allowed_it() {
+    let imported = async |allowed: bool| {
+        let mount = Mount::with_key(json!({"auto_rotate_period": "1h"})).await;
+        let mut record = mount.entry("key/k").await.unwrap();
+        record["imported"] = json!({"allow_rotation": allowed});
+        mount.put_entry("key/k", &record).await;
+        let mount = mount.restarted();
+        config(&mount, json!({"deletion_allowed": true})).await.ok();
+        mount.clock.advance(3600);
+        mount.tick().await.unwrap();
+        mount
+    };
+    let mount = imported(false).await;
+    assert_eq!(mount.read("keys/k", json!({})).await.ok()["latest_version"], 1);
+    let text = "imported key k does not allow rotation within Vault";
+    mount.write("keys/k/rotate", json!({})).await.refused(text);
+    let body = imported(true).await.read("keys/k", json!({})).await.ok();
+    assert_eq!((&body["latest_version"], &body["imported_key"]), (&json!(2), &json!(false)));
 }
 
 #[tokio::test]
