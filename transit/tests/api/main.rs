@@ -26,6 +26,7 @@ mod hmac;
 mod import;
 mod import_version;
 mod key_types;
+mod legacy;
 mod lifecycle;
 mod material;
 mod padding;
