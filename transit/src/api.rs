@@ -2,6 +2,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod byok_export;
+pub(crate) mod cache_config;
 pub(crate) mod cmac;
 pub(crate) mod config;
 pub(crate) mod csr;

@@ -71,6 +71,9 @@ impl Service for Transit {
             Route::at("export/{type}/:name", "Public keys, and secret ones of exportable keys")
                 .on(Verb::Read, api::export::handle),
             Route::at("export/{type}/:name/{version}", "The same of one version").on(Verb::Read, api::export::handle),
+            Route::at("cache-config", "How many keys are kept in memory")
+                .on(Verb::Read, api::cache_config::read)
+                .on(Verb::Write, api::cache_config::write),
             Route::at("config/keys", "Settings for all keys of the mount")
                 .on(Verb::Read, api::keys_config::read)
                 .on(Verb::Write, api::keys_config::write),
