@@ -12,6 +12,7 @@
 mod backup;
 mod batches;
 mod byok_export;
+mod cache_config;
 mod cmac;
 mod counting;
 mod create;
