@@ -42,9 +42,6 @@ impl Service for Transit {
                 .on(Verb::Write, api::restore::handle),
             Route::at("derive-key/:name", "Makes a key of a Diffie-Hellman agreement")
                 .on(Verb::Write, api::derive_key::handle),
-            Route::at("cache-config", "How many keys are kept ready")
-                .on(Verb::Read, api::cache_config::read)
-                .on(Verb::Write, api::cache_config::write),
             Route::at("encrypt/:name", "Encrypts a text or a batch")
                 .exists(key_exists)
                 .on(Verb::Write, api::encrypt::handle),
