@@ -51,7 +51,7 @@ struct Record {
 }
 
 impl FileRows {
-    pub(super) fn open(path: &Path, flags: &RewrapFlags, state: Option<PathBuf>, run: Value) -> Result<(Self, State)> {
+    pub(super) fn open(path: &Path, flags: &RewrapFlags, state: Option<PathBuf>, run: &Value) -> Result<(Self, State)> {
         let name = path.display().to_string();
         let wrong = |error: io::Error| Failure::local(format!("cannot read {name}")).because(error);
         let file = File::open(path).map_err(wrong)?;
@@ -143,7 +143,7 @@ impl Rows for FileRows {
         let mut new_ones = new.iter().peekable();
         for record in std::mem::take(&mut self.window) {
             let bytes = match (new_ones.next_if(|(row, _)| row.name == record.name), record.range) {
-                (Some((_, ciphertext)), Some(range)) => self.form.splice(&record.bytes, range, ciphertext),
+                (Some((_, ciphertext)), Some(range)) => self.form.splice(&record.bytes, &range, ciphertext),
                 _ => record.bytes,
             };
             self.write(&bytes)?;

@@ -70,7 +70,7 @@ impl Form {
     }
 
     /// The record with another ciphertext in its place.
-    pub(super) fn splice(&self, record: &[u8], range: Range<usize>, ciphertext: &str) -> Vec<u8> {
+    pub(super) fn splice(&self, record: &[u8], range: &Range<usize>, ciphertext: &str) -> Vec<u8> {
         let (before, after) =
             (record.get(..range.start).unwrap_or_default(), record.get(range.end..).unwrap_or_default());
         // Ciphertexts are base64 behind `vault:vN:`; nothing in them needs an escape in either form.
@@ -128,7 +128,7 @@ mod tests {
 
     fn replaced(form: &Form, record: &str) -> String {
         let found = form.find(record.as_bytes()).unwrap();
-        String::from_utf8(form.splice(record.as_bytes(), found.range, "NEW")).unwrap()
+        String::from_utf8(form.splice(record.as_bytes(), &found.range, "NEW")).unwrap()
     }
 
     #[test]

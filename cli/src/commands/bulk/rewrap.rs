@@ -102,11 +102,11 @@ pub(super) fn run(remote: &Remote, flags: &RewrapFlags, output: &Output) -> Resu
     let state = if flags.dry_run { None } else { state_path(flags) };
     let (rows, mut state): (Box<dyn Rows>, State) = match &flags.file {
         Some(file) => {
-            let (rows, state) = FileRows::open(file, flags, state, identity)?;
+            let (rows, state) = FileRows::open(file, flags, state, &identity)?;
             (Box::new(rows), state)
         }
         None => {
-            let (rows, state) = TableRows::open(&flags.table, state, identity)?;
+            let (rows, state) = TableRows::open(&flags.table, state, &identity)?;
             (Box::new(rows), state)
         }
     };

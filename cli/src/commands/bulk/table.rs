@@ -53,7 +53,7 @@ struct Statements {
 }
 
 impl TableRows {
-    pub(super) fn open(flags: &TableFlags, state: Option<PathBuf>, run: Value) -> Result<(Self, State)> {
+    pub(super) fn open(flags: &TableFlags, state: Option<PathBuf>, run: &Value) -> Result<(Self, State)> {
         let missing = || Failure::local("a table needs --postgres, --table, --column and --key-column");
         let given = |flag: &Option<String>| flag.clone().ok_or_else(missing);
         let (table, column, key) = (given(&flags.table)?, given(&flags.column)?, given(&flags.key_column)?);

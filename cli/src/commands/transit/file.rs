@@ -76,7 +76,7 @@ pub(super) struct RewrapFlags {
 
 pub(super) fn encrypt(mount: &Mount<'_>, flags: &EncryptFlags, output: &Output) -> Result<()> {
     let name = place::name(&flags.file);
-    let wrong = |error| explained(error, &format!("cannot encrypt {name}"));
+    let wrong = |error: EnvelopeError| explained(&error, &format!("cannot encrypt {name}"));
     let place = Place::new(mount.path, &flags.key).map_err(wrong)?;
     let content = place::source(&flags.file)?;
     let mut target = Target::create(&sealed_name(flags)?, flags.target.force, 0o666)?;
@@ -105,7 +105,7 @@ pub(super) fn decrypt(mount: &Mount<'_>, flags: &DecryptFlags, output: &Output) 
     let out = opened_name(flags)?;
     let mut sealed = place::source(&flags.file)?;
     let mut target = Target::create(&out, flags.target.force, 0o600)?;
-    let header = Header::read(&mut sealed).map_err(|error| explained(error, &what))?;
+    let header = Header::read(&mut sealed).map_err(|error| explained(&error, &what))?;
     let key = key(mount, &header, flags.key.as_deref(), &name)?;
     let body = with_context(json!({"ciphertext": header.wrapped_key()}), flags.context.as_deref());
     let mut answer = mount.post(&format!("decrypt/{key}"), body)?;
@@ -115,7 +115,7 @@ pub(super) fn decrypt(mount: &Mount<'_>, flags: &DecryptFlags, output: &Output) 
         .and_then(|data_key| Opening::new(header, &data_key))
         .and_then(|opening| opening.open(progress.wrap_read(sealed), &mut target))
         .map_err(|error| {
-            let failure = explained(error, &what);
+            let failure = explained(&error, &what);
             let released = "what was written to standard output so far is genuine, but not the whole: discard it";
             if target.is_standard() { failure.because(released) } else { failure }
         })?;
@@ -161,7 +161,7 @@ fn rewrap_one(mount: &Mount<'_>, file: &Path, flags: &RewrapFlags) -> Result<(u6
     // The file itself, not a link to it, is what is replaced.
     let path = fs::canonicalize(file).map_err(wrong)?;
     let mut sealed = place::open(&path)?;
-    let header = Header::read(&mut sealed).map_err(|error| explained(error, &what))?;
+    let header = Header::read(&mut sealed).map_err(|error| explained(&error, &what))?;
     let key = key(mount, &header, flags.key.as_deref(), &name)?;
     let body = with_context(json!({"ciphertext": header.wrapped_key()}), flags.context.as_deref());
     let answer = mount.post(&format!("rewrap/{key}"), body)?;
@@ -171,7 +171,7 @@ fn rewrap_one(mount: &Mount<'_>, file: &Path, flags: &RewrapFlags) -> Result<(u6
     if after == before {
         return Ok((before, after));
     }
-    let header = header.with_wrapped_key(wrapped).map_err(|error| explained(error, &what))?;
+    let header = header.with_wrapped_key(wrapped).map_err(|error| explained(&error, &what))?;
     let metadata = sealed.metadata().map_err(wrong)?;
     let mut target = Target::create(&path, true, 0o600)?;
     target.write_all(&header.to_bytes()).map_err(wrong)?;
@@ -291,8 +291,8 @@ fn report(done: &Done<'_>, output: &Output) -> Result<()> {
     output.pairs(&pairs, &Value::Object(machine))
 }
 
-fn explained(error: EnvelopeError, what: &str) -> Failure {
-    let failure = Failure::local(what).because(&error);
+fn explained(error: &EnvelopeError, what: &str) -> Failure {
+    let failure = Failure::local(what).because(error);
     match error {
         EnvelopeError::NotSealed | EnvelopeError::HeaderCut => {
             failure.fix("give a file that `chancery transit encrypt` wrote, whole and byte for byte")
@@ -333,7 +333,7 @@ mod tests {
     #[test]
     fn every_failure_of_a_damaged_file_says_what_to_do() {
         for error in [EnvelopeError::NotSealed, EnvelopeError::OtherKey, EnvelopeError::Damaged(3)] {
-            assert!(explained(error, "x").fix.is_some());
+            assert!(explained(&error, "x").fix.is_some());
         }
     }
 }
