@@ -169,15 +169,15 @@ def try_all(facts, maker, judge, name, made):
 
 def spoiled(facts, source, target):
     """What crosses unharmed is refused when harmed, so the trials above say something."""
-    key = Key("aes256-gcm96")
-    source.write("keys/spoiled", key.options())
-    text = source.write("encrypt/spoiled", {"plaintext": TEXT})["ciphertext"]
-    backup = source.read("backup/spoiled")["backup"]
+    key, name = Key("aes256-gcm96"), f"spoiled-from-{source.name}".lower()
+    source.write(f"keys/{name}", key.options())
+    text = source.write(f"encrypt/{name}", {"plaintext": TEXT})["ciphertext"]
+    backup = source.read(f"backup/{name}")["backup"]
     target.write("restore", {"backup": backup})
     facts.refused(lambda: target.write("restore", {"backup": backup}), "a second restore without force")
-    facts.refused(lambda: target.write("decrypt/spoiled", {"ciphertext": text[:-6] + "AAAA=="}), "a changed ciphertext")
-    facts.refused(lambda: target.write("decrypt/spoiled", {"ciphertext": text, "associated_data": ASSOCIATED}), "other associated data")
-    facts.hold(target.write("decrypt/spoiled", {"ciphertext": text})["plaintext"] == TEXT, "the unharmed one opens")
+    facts.refused(lambda: target.write(f"decrypt/{name}", {"ciphertext": text[:-6] + "AAAA=="}), "a changed ciphertext")
+    facts.refused(lambda: target.write(f"decrypt/{name}", {"ciphertext": text, "associated_data": ASSOCIATED}), "other associated data")
+    facts.hold(target.write(f"decrypt/{name}", {"ciphertext": text})["plaintext"] == TEXT, "the unharmed one opens")
 
 
 def main():
