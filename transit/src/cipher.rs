@@ -285,7 +285,9 @@ impl Workbench {
                 self.buffer = std::mem::take(&mut opened);
                 Ok(&self.buffer)
             }
-            Material::Public => Err(TransitError::NoPrivateHalf("decryption")),
+            Material::Public => {
+                Err(TransitError::caller("cannot decrypt ciphertext, key version does not have a private counterpart"))
+            }
             _ => Err(TransitError::Bug("not a key of this process")),
         }
     }

@@ -37,6 +37,15 @@ pub(crate) struct Checked {
     key_size: Option<u16>,
 }
 
+/// A version to be added, or the private half of one.
+struct Addition {
+    /// The number asked for.
+    version: Option<i64>,
+    checked: Checked,
+    now: jiff::Timestamp,
+    material: StoredMaterial,
+}
+
 /// Which types can be imported, and whether by their public half.
 pub(crate) fn importable(key_type: KeyType) -> bool {
     !matches!(key_type, KeyType::ExternalKey | KeyType::MlKem512 | KeyType::MlKem768 | KeyType::MlKem1024)
@@ -179,7 +188,8 @@ impl Transit {
             self.check_incomplete(name, &record, number, private).await?;
         }
         let checked = off_thread(move || incoming.check(&record)).await?;
-        let material = (self.now(), checked.new_material()?);
+        let material = checked.new_material()?;
+        let addition = Addition { version, checked, now: self.now(), material };
         let imported = self
             .storage
             .store()
@@ -187,7 +197,7 @@ impl Transit {
                 let Some(stored) = self.storage.record(name).await? else { return Ok((Changes::default(), false)) };
                 allow(&stored.record)?;
                 refuse_use(&stored.record)?;
-                let changes = self.version_changes(name, stored, version, &checked, &material).await?;
+                let changes = self.version_changes(name, stored, &addition).await?;
                 Ok::<_, TransitError>((changes, true))
             })
             .await;
@@ -199,15 +209,14 @@ impl Transit {
         &self,
         name: &str,
         mut stored: Stored,
-        version: Option<i64>,
-        checked: &Checked,
-        (now, material): &(jiff::Timestamp, StoredMaterial),
+        addition: &Addition,
     ) -> Result<Changes, TransitError> {
+        let Addition { version, checked, now, material } = addition;
         let mut changes = Changes::default();
         let latest = stored.record.latest_version;
         let completed = match version {
             Some(number) => {
-                let number = self.check_incomplete(name, &stored.record, number, checked.private).await?;
+                let number = self.check_incomplete(name, &stored.record, *number, checked.private).await?;
                 Some((number, self.completed(name, number, checked).await?.ok_or_else(mismatch)?))
             }
             None if checked.private => self.completed(name, latest, checked).await?.map(|record| (latest, record)),

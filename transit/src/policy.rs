@@ -30,7 +30,7 @@ pub(crate) struct Archive {
 }
 
 /// The key.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Default)]
 #[serde(default)]
 pub(crate) struct Policy {
     pub(crate) name: String,
@@ -139,41 +139,8 @@ pub(crate) struct Bytes(pub(crate) Zeroizing<Vec<u8>>);
 /// A number of any length, wiped when dropped.
 pub(crate) struct Decimal(pub(crate) BoxedUint);
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_zero(number: &i64) -> bool {
     *number == 0
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            name: String::new(),
-            key_size: 0,
-            keys: None,
-            derived: false,
-            kdf: 0,
-            convergent_encryption: false,
-            exportable: false,
-            min_decryption_version: 0,
-            min_encryption_version: 0,
-            latest_version: 0,
-            archive_version: 0,
-            archive_min_version: 0,
-            min_available_version: 0,
-            deletion_allowed: false,
-            convergent_version: 0,
-            key_type: 0,
-            backup_info: None,
-            restore_info: None,
-            allow_plaintext_backup: false,
-            version_template: String::new(),
-            storage_prefix: String::new(),
-            auto_rotate_period: 0,
-            imported: false,
-            allow_imported_key_rotation: false,
-            soft_deleted: false,
-        }
-    }
 }
 
 impl Serialize for Bytes {

@@ -9,7 +9,7 @@ use crate::{
     ml_dsa, pem,
     policy::{Bytes, Decimal, Entry, Precomputed, RsaPrivate, RsaPublic},
     private_key::PrivateKey,
-    public_key::PublicKey,
+    public_key::{self, PublicKey},
     rsa_numbers::RsaNumbers,
     version::{StoredBytes, StoredMaterial, VersionRecord},
 };
@@ -80,13 +80,9 @@ impl Entry {
             self.ec_y = Some(Decimal(BoxedUint::from_be_slice_vartime(y)));
             self.public_key = pem::write("PUBLIC KEY", der).to_string() + "\n";
         } else if key_type.is_rsa() {
-            let key = aws_lc_rs::rsa::PublicKey::from_der(der)
-                .map_err(|_| TransitError::Bug("a stored public key is no RSA key"))?;
-            let exponent = BoxedUint::from_be_slice_vartime(key.exponent().big_endian_without_leading_zero());
-            self.rsa_public_key = Some(RsaPublic {
-                modulus: Decimal(BoxedUint::from_be_slice_vartime(key.modulus().big_endian_without_leading_zero())),
-                public_exponent: exponent.as_words().first().and_then(|word| i64::try_from(*word).ok()).unwrap_or(0),
-            });
+            let (modulus, public_exponent) =
+                public_key::rsa_numbers_of(der).ok_or(TransitError::Bug("a stored public key is no RSA key"))?;
+            self.rsa_public_key = Some(RsaPublic { modulus: Decimal(modulus), public_exponent });
         } else if key_type == KeyType::Ed25519 {
             self.public_key = encoding::encode(ed25519::raw_public_key(der));
         } else {

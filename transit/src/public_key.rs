@@ -120,6 +120,16 @@ fn rsa_key(parameters: Option<AnyRef<'_>>, key: &[u8]) -> Result<PublicKey, &'st
     if parameters != Some(AnyRef::NULL) {
         return Err("x509: RSA key missing NULL parameters");
     }
+    let (modulus, exponent) = rsa_parts(key)?;
+    rsa_checked(&modulus, exponent)
+}
+
+/// Modulus and exponent of a key that was checked, given as SubjectPublicKeyInfo.
+pub(crate) fn rsa_numbers_of(der: &[u8]) -> Option<(BoxedUint, i64)> {
+    rsa_parts(SubjectPublicKeyInfo::from_der(der).ok()?.key.as_bytes()?).ok()
+}
+
+fn rsa_parts(key: &[u8]) -> Result<(BoxedUint, i64), &'static str> {
     let mut reader = SliceReader::new(key).map_err(|_| MALFORMED)?;
     let numbers = RsaPublicKey::decode(&mut reader).map_err(|_| "x509: invalid RSA public key")?;
     let negative = |number: IntRef<'_>| number.as_bytes().first().is_some_and(|first| first & 0x80 != 0);
@@ -131,7 +141,7 @@ fn rsa_key(parameters: Option<AnyRef<'_>>, key: &[u8]) -> Result<PublicKey, &'st
     if exponent <= 0 {
         return Err("x509: RSA public exponent is not a positive number");
     }
-    rsa_checked(&modulus, exponent)
+    Ok((modulus, exponent))
 }
 
 fn rsa_checked(modulus: &BoxedUint, exponent: i64) -> Result<PublicKey, &'static str> {

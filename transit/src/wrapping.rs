@@ -77,7 +77,7 @@ fn unwrap_padded(key: &[u8], wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, Trans
     if wrapped.len() < SHORTEST_WRAPPED {
         return Err(TransitError::caller("kwp: wrapped key size too small"));
     }
-    if wrapped.len() % BLOCK_BYTES != 0 {
+    if !wrapped.len().is_multiple_of(BLOCK_BYTES) {
         return Err(TransitError::caller("kwp: wrapped key size must be a multiple of 8 bytes"));
     }
     let kek = AesKek::new(&AES_256, key).map_err(|_| TransitError::Crypto("AesKek::new"))?;
