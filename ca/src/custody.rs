@@ -7,8 +7,8 @@ use crate::{error::CaError, key::KeyRecord};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chancery_engine::SecretString;
 use chancery_hsm::{
-    Hsm, HsmError, KeyAlgorithm, KeyId, KeyPurpose, KeyReference, KeySpec, SignInput, SignScheme, TokenIdentity,
-    software::SoftwareKey,
+    Hsm, HsmError, KeyAlgorithm, KeyId, KeyPurpose, KeyReference, KeySpec, Origin, SignInput, SignScheme,
+    TokenIdentity, software::SoftwareKey,
 };
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -55,6 +55,7 @@ impl Custody {
             algorithm,
             public_key: key.public_key_der().map(<[u8]>::to_vec),
             check_value: None,
+            origin: Origin::Own,
         };
         let private_key = Some(SecretString::new(STANDARD.encode(&*key.to_bytes()?)));
         Ok(KeyRecord { id, name, reference, private_key })

@@ -50,6 +50,14 @@ impl Need {
         needs
     }
 
+    /// The same failure, with this need as the missing mechanism.
+    pub(crate) fn named_in(&self, error: HsmError) -> HsmError {
+        match error {
+            HsmError::NotSupported { .. } => HsmError::not_supported(self.to_string()),
+            other => other,
+        }
+    }
+
     /// The row that answers for this need: raw ECDSA does not care for the hash, nor PSS for the salt, nor RSA for the
     /// modulus. PKCS#1 v1.5 is raw too; SHA-224 stands for the hashes that tokens hardly ever have by themselves.
     fn row(self) -> Self {

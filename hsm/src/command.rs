@@ -5,7 +5,8 @@
 use zeroize::Zeroizing;
 
 use crate::{
-    HsmError, KeyAttributes, KeyReference, KeySpec, KeySummary, MacAlgorithm, RsaPadding, SignInput, SignScheme,
+    HsmError, KeyAttributes, KeyReference, KeySearch, KeySpec, KeySummary, MacAlgorithm, RsaPadding, SignInput,
+    SignScheme,
 };
 
 /// An AES-GCM ciphertext as we store it, whatever layout the token prefers.
@@ -21,6 +22,7 @@ pub struct AeadSealed {
 #[derive(Clone)]
 pub(crate) enum Command {
     Generate(KeySpec),
+    Find(KeySearch),
     Sign { key: KeyReference, scheme: SignScheme, input: SignInput },
     Encrypt { key: KeyReference, aad: Vec<u8>, plaintext: Zeroizing<Vec<u8>> },
     Decrypt { key: KeyReference, aad: Vec<u8>, sealed: AeadSealed },
@@ -37,6 +39,7 @@ impl Command {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Generate(_) => "generate",
+            Self::Find(_) => "find",
             Self::Sign { .. } => "sign",
             Self::Encrypt { .. } => "encrypt",
             Self::Decrypt { .. } => "decrypt",
@@ -59,7 +62,7 @@ impl Command {
             | Self::Mac { key, .. }
             | Self::Destroy { key }
             | Self::Attributes { key } => Some(key),
-            Self::Generate(_) | Self::Random { .. } | Self::List => None,
+            Self::Generate(_) | Self::Find(_) | Self::Random { .. } | Self::List => None,
         }
     }
 

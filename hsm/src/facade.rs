@@ -9,8 +9,8 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::{
-    AeadSealed, Capabilities, HsmError, KeyAttributes, KeyReference, KeySpec, KeySummary, MacAlgorithm, Need,
-    Pkcs11Config, RsaPadding, SignInput, SignScheme, TokenIdentity,
+    AeadSealed, Capabilities, HsmError, KeyAttributes, KeyReference, KeySearch, KeySpec, KeySummary, MacAlgorithm,
+    Need, Pkcs11Config, RsaPadding, SignInput, SignScheme, TokenIdentity,
     command::{Command, Reply, WRONG_REPLY},
     pkcs11::Pkcs11Token,
     software::token::SoftwareToken,
@@ -83,8 +83,25 @@ impl Hsm {
     /// [`HsmError::NotSupported`] if the token makes no such keys.
     pub async fn generate(&self, spec: KeySpec) -> Result<KeyReference, HsmError> {
         spec.check()?;
+        if let Some(given) = &spec.given {
+            given.check()?;
+        }
         self.capabilities().require(&Need::Generate(spec.algorithm))?;
         match self.execute(Command::Generate(spec)).await? {
+            Reply::Key(key) => Ok(key),
+            _ => Err(WRONG_REPLY),
+        }
+    }
+
+    /// Finds a key that others made, by what an operator knows of it. Never one of the appliance's own.
+    ///
+    /// # Errors
+    ///
+    /// [`HsmError::KeyNotFound`] if there is none, [`HsmError::KeyMismatch`] if there are several,
+    /// [`HsmError::NotSupported`] if it is of a kind we cannot use.
+    pub async fn find(&self, search: KeySearch) -> Result<KeyReference, HsmError> {
+        search.check()?;
+        match self.execute(Command::Find(search)).await? {
             Reply::Key(key) => Ok(key),
             _ => Err(WRONG_REPLY),
         }
@@ -97,8 +114,9 @@ impl Hsm {
     /// [`HsmError::BadSignature`] if the token signed with another key or wrongly.
     pub async fn sign(&self, key: &KeyReference, scheme: SignScheme, input: SignInput) -> Result<Vec<u8>, HsmError> {
         scheme.check(key.algorithm)?;
-        self.capabilities().require(&Need::Sign(key.algorithm, scheme))?;
-        self.bytes(Command::Sign { key: key.clone(), scheme, input }).await
+        let need = Need::Sign(key.algorithm, scheme);
+        self.require(key, &need)?;
+        self.bytes(Command::Sign { key: key.clone(), scheme, input }).await.map_err(|error| need.named_in(error))
     }
 
     /// Encrypts with AES-GCM.
@@ -107,11 +125,13 @@ impl Hsm {
     ///
     /// [`HsmError::NotSupported`] on tokens without AES-GCM.
     pub async fn encrypt(&self, key: &KeyReference, aad: &[u8], plaintext: &[u8]) -> Result<AeadSealed, HsmError> {
-        self.capabilities().require(&Need::Aead(key.algorithm))?;
+        let need = Need::Aead(key.algorithm);
+        self.require(key, &need)?;
         let plaintext = Zeroizing::new(plaintext.to_vec());
-        match self.execute(Command::Encrypt { key: key.clone(), aad: aad.to_vec(), plaintext }).await? {
-            Reply::Sealed(sealed) => Ok(sealed),
-            _ => Err(WRONG_REPLY),
+        match self.execute(Command::Encrypt { key: key.clone(), aad: aad.to_vec(), plaintext }).await {
+            Ok(Reply::Sealed(sealed)) => Ok(sealed),
+            Ok(_) => Err(WRONG_REPLY),
+            Err(error) => Err(need.named_in(error)),
         }
     }
 
@@ -126,8 +146,10 @@ impl Hsm {
         aad: &[u8],
         sealed: &AeadSealed,
     ) -> Result<Zeroizing<Vec<u8>>, HsmError> {
-        self.capabilities().require(&Need::Aead(key.algorithm))?;
-        self.secret(Command::Decrypt { key: key.clone(), aad: aad.to_vec(), sealed: sealed.clone() }).await
+        let need = Need::Aead(key.algorithm);
+        self.require(key, &need)?;
+        let command = Command::Decrypt { key: key.clone(), aad: aad.to_vec(), sealed: sealed.clone() };
+        self.secret(command).await.map_err(|error| need.named_in(error))
     }
 
     /// Decrypts with an RSA key what [`crate::software::rsa_encrypt`] made.
@@ -144,8 +166,10 @@ impl Hsm {
         if !key.algorithm.is_rsa() {
             return Err(HsmError::invalid(format!("a key of type {} cannot decrypt with {padding}", key.algorithm)));
         }
-        self.capabilities().require(&Need::RsaDecrypt(padding))?;
-        self.secret(Command::RsaDecrypt { key: key.clone(), padding, ciphertext: ciphertext.to_vec() }).await
+        let need = Need::RsaDecrypt(padding);
+        self.require(key, &need)?;
+        let command = Command::RsaDecrypt { key: key.clone(), padding, ciphertext: ciphertext.to_vec() };
+        self.secret(command).await.map_err(|error| need.named_in(error))
     }
 
     /// Makes an HMAC.
@@ -154,8 +178,10 @@ impl Hsm {
     ///
     /// [`HsmError::InvalidInput`] if the key was not made for it.
     pub async fn mac(&self, key: &KeyReference, algorithm: MacAlgorithm, data: &[u8]) -> Result<Vec<u8>, HsmError> {
-        self.capabilities().require(&Need::Mac(algorithm))?;
-        self.bytes(Command::Mac { key: key.clone(), algorithm, data: data.to_vec() }).await
+        let need = Need::Mac(algorithm);
+        self.require(key, &need)?;
+        let command = Command::Mac { key: key.clone(), algorithm, data: data.to_vec() };
+        self.bytes(command).await.map_err(|error| need.named_in(error))
     }
 
     /// Random bytes: the token's mixed with the operating system's, so that either alone suffices.
@@ -220,6 +246,12 @@ impl Hsm {
             // A panic in there has already been reported; there is nothing left to close.
             let _ = tokio::task::spawn_blocking(move || token.shutdown()).await;
         }
+    }
+
+    /// What the token was found able to do holds for keys as we make them. A key that others made may be usable on a
+    /// token that refused our trials (a partition where we may make nothing), so there the token itself is asked.
+    fn require(&self, key: &KeyReference, need: &Need) -> Result<(), HsmError> {
+        if key.origin.is_own() { self.capabilities().require(need) } else { Ok(()) }
     }
 
     async fn bytes(&self, command: Command) -> Result<Vec<u8>, HsmError> {

@@ -8,7 +8,7 @@ use std::fmt;
 use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::HsmError;
+use crate::{HsmError, KeySearch, Origin};
 
 /// Labels of our own objects start with this, so that `list` can tell them from a neighbour's.
 pub const LABEL_PREFIX: &str = "chancery/";
@@ -168,13 +168,22 @@ pub struct KeySpec {
     pub purpose: KeyPurpose,
     /// A name for people looking at the token; stored as `CKA_LABEL` behind [`LABEL_PREFIX`].
     pub label: String,
+    /// Set where somebody else chose what the key is called: these are its `CKA_LABEL` and `CKA_ID` then.
+    pub given: Option<KeySearch>,
 }
 
 impl KeySpec {
     /// An order for a key of `algorithm`, labelled `label`.
     #[must_use]
     pub fn new(algorithm: KeyAlgorithm, purpose: KeyPurpose, label: impl Into<String>) -> Self {
-        Self { algorithm, purpose, label: label.into() }
+        Self { algorithm, purpose, label: label.into(), given: None }
+    }
+
+    /// An order for a key that is called as an operator says, not as we would.
+    #[must_use]
+    pub fn named(algorithm: KeyAlgorithm, purpose: KeyPurpose, given: KeySearch) -> Self {
+        let label = given.label.clone().unwrap_or_default();
+        Self { algorithm, purpose, label, given: Some(given) }
     }
 
     pub(crate) fn check(&self) -> Result<(), HsmError> {
@@ -186,7 +195,22 @@ impl KeySpec {
     }
 
     pub(crate) fn full_label(&self) -> String {
-        format!("{LABEL_PREFIX}{}", self.label)
+        if self.given.is_some() { self.label.clone() } else { format!("{LABEL_PREFIX}{}", self.label) }
+    }
+
+    /// The `CKA_ID` of the new key: the given one or a fresh one.
+    pub(crate) fn new_id(&self) -> Result<KeyId, HsmError> {
+        match self.given.as_ref().and_then(|given| given.id.clone()) {
+            Some(id) => Ok(id),
+            None => KeyId::random(),
+        }
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        match &self.given {
+            Some(given) => Origin::Foreign { label: given.label.clone() },
+            None => Origin::Own,
+        }
     }
 }
 
@@ -283,6 +307,19 @@ pub struct KeyReference {
     /// Check value of a secret key: the start of a fixed block processed with it. Absent where the token cannot make one.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_base64")]
     pub check_value: Option<Vec<u8>>,
+    /// Who named it.
+    #[serde(default, skip_serializing_if = "Origin::is_own")]
+    pub origin: Origin,
+}
+
+impl KeyReference {
+    /// Whether both have the same material, as far as it can be told; wherever it lies.
+    #[must_use]
+    pub fn has_material_of(&self, other: &Self) -> bool {
+        self.algorithm == other.algorithm
+            && self.public_key == other.public_key
+            && (self.check_value.is_none() || other.check_value.is_none() || self.check_value == other.check_value)
+    }
 }
 
 impl fmt::Display for KeyReference {
@@ -382,6 +419,7 @@ mod tests {
             algorithm: KeyAlgorithm::EcP256,
             public_key: Some(vec![1, 2, 3]),
             check_value: None,
+            origin: Origin::Own,
         }
     }
 

@@ -8,6 +8,7 @@
 //! | what the token can do, by trying | [`Capabilities`], [`Need`] in `capability.rs` |
 //! | messages between face and providers | `command.rs` |
 //! | tokens behind a PKCS#11 module | `pkcs11.rs` |
+//! | keys that others made or named, and how engines ask for them | [`ExternalKeys`], [`KeySearch`] in `external.rs` |
 //! | keys in this process, verification, RSA encryption, an in-memory token for tests | [`software`] |
 //! | a secret of this process sealed by a key of the token | [`envelope`] |
 //! | what can go wrong | [`HsmError`] |
@@ -23,6 +24,7 @@ mod capability;
 mod command;
 pub mod envelope;
 mod error;
+mod external;
 mod facade;
 mod key;
 mod pkcs11;
@@ -33,6 +35,7 @@ pub mod software;
 pub use capability::{Capabilities, IvPolicy, Need, Support};
 pub use command::AeadSealed;
 pub use error::HsmError;
+pub use external::{ExternalKey, ExternalKeyError, ExternalKeyName, ExternalKeys, KeySearch, Mechanism, Origin};
 pub use facade::{Hsm, HsmPhase, HsmStatus, MAX_RANDOM_BYTES};
 pub use key::{
     KeyAlgorithm, KeyAttributes, KeyId, KeyPurpose, KeyReference, KeySpec, KeySummary, LABEL_PREFIX, TokenIdentity,

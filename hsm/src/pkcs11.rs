@@ -4,6 +4,7 @@
 //! facade -> queue.rs (bounded, refuses at once) -> worker.rs x N (a thread and a session each)
 //!                                                    |-- operations.rs, gcm.rs   using keys
 //!                                                    |-- objects.rs              making, listing, destroying them
+//!                                                    |-- foreign.rs              finding those that others made
 //!                                                    |-- keys.rs                 reference -> handle, compared
 //!                                                    `-- failure.rs              what an error means
 //!           link.rs   (login, supervisor, way back after a loss) -> module.rs (the library, its epochs) -> slots.rs
@@ -29,6 +30,7 @@ use crate::{
 
 mod config;
 mod failure;
+mod foreign;
 mod gcm;
 mod keys;
 mod link;

@@ -43,6 +43,8 @@ pub(super) enum Class {
     Capacity,
     NotSupported,
     WrongUse,
+    /// The token takes no input of this length.
+    WrongLength,
     Other,
 }
 
@@ -72,6 +74,9 @@ impl Failure {
                     Class::WrongUse => {
                         HsmError::invalid(format!("the key was not made for this: {call} answered {code}"))
                     }
+                    Class::WrongLength => HsmError::invalid(format!(
+                        "the token does not take an input of this length: {call} answered {code}"
+                    )),
                     Class::Fatal => HsmError::Latched { reason: format!("{call} answered {code}") },
                     Class::Other => HsmError::Refused { call, code },
                     _ => HsmError::Unavailable { call, code },
@@ -95,6 +100,7 @@ fn classify(call: Function, code: RvError) -> Class {
     match code {
         R::EncryptedDataInvalid | R::EncryptedDataLenRange => Class::BadInput,
         R::DataInvalid | R::DataLenRange if decrypting => Class::BadInput,
+        R::DataLenRange => Class::WrongLength,
         // SoftHSM answers a bad tag with the first of these, Kryoptic bad RSA padding with the second; so does a dying token.
         R::GeneralError | R::DeviceError | R::FunctionFailed if decrypting => Class::Ambiguous,
         R::SessionHandleInvalid
@@ -182,5 +188,12 @@ mod tests {
         assert_eq!(classify(Function::Decrypt, RvError::DeviceError), Class::Ambiguous);
         assert_eq!(classify(Function::Sign, RvError::DeviceError), Class::DeviceLost);
         assert_eq!(classify(Function::Decrypt, RvError::DeviceRemoved), Class::DeviceLost);
+    }
+
+    #[test]
+    fn an_input_too_long_for_the_token_is_the_callers() {
+        assert_eq!(classify(Function::Decrypt, RvError::DataLenRange), Class::BadInput);
+        let failure = Failure::Token { call: Function::Encrypt, code: RvError::DataLenRange };
+        assert!(failure.into_error().is_caller_fault());
     }
 }

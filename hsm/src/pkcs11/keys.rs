@@ -19,20 +19,27 @@ use crate::{
 /// Handles of token objects, by `CKA_ID`; looking an object up costs milliseconds on a full token.
 #[derive(Default)]
 pub(super) struct HandleCache {
-    handles: Mutex<HashMap<KeyId, (u64, ObjectHandle)>>,
+    handles: Mutex<HashMap<Place, (u64, ObjectHandle)>>,
+}
+
+/// What an object is found by; one `CKA_ID` may serve a pair and a secret.
+type Place = (KeyId, Option<String>, bool);
+
+fn place(key: &KeyReference) -> Place {
+    (key.id.clone(), key.origin.label().map(str::to_owned), key.algorithm.is_asymmetric())
 }
 
 impl HandleCache {
-    fn find(&self, id: &KeyId, epoch: u64) -> Option<ObjectHandle> {
-        self.handles.lock().get(id).filter(|(known, _)| *known == epoch).map(|(_, handle)| *handle)
+    fn find(&self, key: &KeyReference, epoch: u64) -> Option<ObjectHandle> {
+        self.handles.lock().get(&place(key)).filter(|(known, _)| *known == epoch).map(|(_, handle)| *handle)
     }
 
-    fn keep(&self, id: &KeyId, epoch: u64, handle: ObjectHandle) {
-        self.handles.lock().insert(id.clone(), (epoch, handle));
+    fn keep(&self, key: &KeyReference, epoch: u64, handle: ObjectHandle) {
+        self.handles.lock().insert(place(key), (epoch, handle));
     }
 
-    pub(super) fn forget(&self, id: &KeyId) {
-        self.handles.lock().remove(id);
+    pub(super) fn forget(&self, key: &KeyReference) {
+        self.handles.lock().remove(&place(key));
     }
 
     pub(super) fn clear(&self) {
@@ -50,7 +57,7 @@ pub(super) struct Desk<'a> {
 
 /// The private or secret key of a reference, found by id and compared with what the reference recorded.
 pub(super) fn resolve(desk: &Desk<'_>, key: &KeyReference) -> Result<ObjectHandle, Failure> {
-    if let Some(handle) = desk.handles.find(&key.id, desk.epoch) {
+    if let Some(handle) = desk.handles.find(key, desk.epoch) {
         return Ok(handle);
     }
     let handle = {
@@ -58,12 +65,12 @@ pub(super) fn resolve(desk: &Desk<'_>, key: &KeyReference) -> Result<ObjectHandl
         find_one(desk.session, key)?
     };
     compare(desk, key, handle)?;
-    desk.handles.keep(&key.id, desk.epoch, handle);
+    desk.handles.keep(key, desk.epoch, handle);
     Ok(handle)
 }
 
 fn find_one(session: &Session, key: &KeyReference) -> Result<ObjectHandle, Failure> {
-    let found = find_objects(session, private_class(key.algorithm), &key.id)?;
+    let found = find_objects(session, private_class(key.algorithm), &key.id, key.origin.label())?;
     match found.as_slice() {
         [handle] => Ok(*handle),
         [] => Err(HsmError::KeyNotFound { key: key.to_string() }.into()),
@@ -71,9 +78,27 @@ fn find_one(session: &Session, key: &KeyReference) -> Result<ObjectHandle, Failu
     }
 }
 
-pub(super) fn find_objects(session: &Session, class: ObjectClass, id: &KeyId) -> Result<Vec<ObjectHandle>, Failure> {
-    let template = [Attribute::Class(class), Attribute::Token(true), Attribute::Id(id.as_bytes().to_vec())];
+/// Token objects with that id and label; an empty id is none.
+pub(super) fn find_objects(
+    session: &Session,
+    class: ObjectClass,
+    id: &KeyId,
+    label: Option<&str>,
+) -> Result<Vec<ObjectHandle>, Failure> {
+    let mut template = vec![Attribute::Class(class), Attribute::Token(true)];
+    if !id.as_bytes().is_empty() {
+        template.push(Attribute::Id(id.as_bytes().to_vec()));
+    }
+    if let Some(label) = label {
+        template.push(Attribute::Label(label.as_bytes().to_vec()));
+    }
     Ok(session.find_objects(&template)?)
+}
+
+/// The public half that stands beside a private key: the id joins them, the label only where there is no id.
+pub(super) fn find_public(session: &Session, id: &KeyId, label: Option<&str>) -> Result<Option<ObjectHandle>, Failure> {
+    let label = label.filter(|_| id.as_bytes().is_empty());
+    Ok(find_objects(session, ObjectClass::PUBLIC_KEY, id, label)?.first().copied())
 }
 
 pub(super) fn private_class(algorithm: KeyAlgorithm) -> ObjectClass {
@@ -93,7 +118,7 @@ fn compare(desk: &Desk<'_>, key: &KeyReference, handle: ObjectHandle) -> Result<
         Some(handle)
     } else {
         let _searching = desk.objects.read();
-        find_objects(desk.session, ObjectClass::PUBLIC_KEY, &key.id)?.first().copied()
+        find_public(desk.session, &key.id, key.origin.label())?
     };
     match public {
         Some(public) if &read_public_key(desk.session, key.algorithm, public)? != recorded => {

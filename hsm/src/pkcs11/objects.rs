@@ -8,10 +8,11 @@ use cryptoki::{
 
 use super::{
     failure::Failure,
-    keys::{Desk, check_value, find_objects, read_public_key, resolve},
+    keys::{Desk, check_value, find_objects, find_public, read_public_key, resolve},
 };
 use crate::{
-    KeyAlgorithm, KeyAttributes, KeyId, KeyPurpose, KeyReference, KeySpec, KeySummary, LABEL_PREFIX, TokenIdentity,
+    KeyAlgorithm, KeyAttributes, KeyId, KeyPurpose, KeyReference, KeySpec, KeySummary, LABEL_PREFIX, Origin,
+    TokenIdentity,
     public_key::{algorithm_of_curve, curve_parameters},
 };
 
@@ -31,7 +32,7 @@ pub(super) struct Made {
 
 /// Makes a token key, reads its protection back, and destroys it again if it could leave the token.
 pub(super) fn generate(desk: &Desk<'_>, token: &TokenIdentity, spec: &KeySpec) -> Result<KeyReference, Failure> {
-    let id = KeyId::random()?;
+    let id = spec.new_id()?;
     let _exclusive = desk.objects.write();
     let made = make(desk.session, spec, &id, Lifetime::Token)?;
     let described = describe(desk.session, &made, token, spec, id);
@@ -61,7 +62,14 @@ fn describe(
         Some(_) => None,
         None => check_value(session, spec.algorithm, made.key)?,
     };
-    Ok(KeyReference { token: token.clone(), id, algorithm: spec.algorithm, public_key, check_value })
+    Ok(KeyReference {
+        token: token.clone(),
+        id,
+        algorithm: spec.algorithm,
+        public_key,
+        check_value,
+        origin: spec.origin(),
+    })
 }
 
 /// Makes a key of either lifetime.
@@ -135,10 +143,10 @@ fn private_usage(algorithm: KeyAlgorithm, purpose: KeyPurpose) -> Vec<Attribute>
 pub(super) fn destroy(desk: &Desk<'_>, key: &KeyReference) -> Result<(), Failure> {
     let handle = resolve(desk, key)?;
     let _exclusive = desk.objects.write();
-    desk.handles.forget(&key.id);
+    desk.handles.forget(key);
     desk.session.destroy_object(handle)?;
     if key.algorithm.is_asymmetric() {
-        for public in find_objects(desk.session, ObjectClass::PUBLIC_KEY, &key.id)? {
+        for public in find_objects(desk.session, ObjectClass::PUBLIC_KEY, &key.id, key.origin.label())? {
             desk.session.destroy_object(public)?;
         }
     }
@@ -183,18 +191,23 @@ fn summarise(session: &Session, token: &TokenIdentity, handle: ObjectHandle) -> 
     let (Some(label), Some(id), Some(key_type)) = (label, id, key_type) else { return Ok(None) };
     let Some(algorithm) = algorithm_of(session, handle, key_type)? else { return Ok(None) };
     let public_key = if algorithm.is_asymmetric() {
-        match find_objects(session, ObjectClass::PUBLIC_KEY, &id)?.first() {
-            Some(public) => Some(read_public_key(session, algorithm, *public)?),
+        match find_public(session, &id, None)? {
+            Some(public) => Some(read_public_key(session, algorithm, public)?),
             None => None,
         }
     } else {
         None
     };
-    let reference = KeyReference { token: token.clone(), id, algorithm, public_key, check_value: None };
+    let origin = Origin::Own;
+    let reference = KeyReference { token: token.clone(), id, algorithm, public_key, check_value: None, origin };
     Ok(Some(KeySummary { label: label.to_owned(), reference }))
 }
 
-fn algorithm_of(session: &Session, handle: ObjectHandle, key_type: KeyType) -> Result<Option<KeyAlgorithm>, Failure> {
+pub(super) fn algorithm_of(
+    session: &Session,
+    handle: ObjectHandle,
+    key_type: KeyType,
+) -> Result<Option<KeyAlgorithm>, Failure> {
     let wanted = match key_type {
         KeyType::RSA => AttributeType::Modulus,
         KeyType::EC | KeyType::EC_EDWARDS => AttributeType::EcParams,

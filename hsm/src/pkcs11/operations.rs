@@ -20,7 +20,6 @@ use super::{
 use crate::{
     AeadSealed, HashAlgorithm, HsmError, IvPolicy, KeyAlgorithm, KeyReference, MacAlgorithm, RsaPadding, SaltLength,
     SignInput, SignScheme,
-    command::wire_aad,
     software::{fill_random, longest_salt, verify},
 };
 
@@ -127,7 +126,7 @@ pub(super) fn encrypt(
     plaintext: &[u8],
 ) -> Result<AeadSealed, Failure> {
     let handle = resolve(desk, key)?;
-    gcm::seal(desk.session, handle, policy, &wire_aad(aad), plaintext)
+    gcm::seal(desk.session, handle, policy, &key.origin.wire_aad(aad), plaintext)
 }
 
 pub(super) fn decrypt(
@@ -137,7 +136,7 @@ pub(super) fn decrypt(
     sealed: &AeadSealed,
 ) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let handle = resolve(desk, key)?;
-    gcm::open(desk.session, handle, &wire_aad(aad), sealed)
+    gcm::open(desk.session, handle, &key.origin.wire_aad(aad), sealed)
 }
 
 pub(super) fn rsa_decrypt(

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{
     failure::{Class, Failure},
+    foreign,
     keys::Desk,
     link::Link,
     objects, operations,
@@ -228,7 +229,7 @@ impl Worker {
 
     fn look_up_again(&mut self, command: &Command) -> Verdict {
         if let Some(key) = command.key() {
-            self.link.handles.forget(&key.id);
+            self.link.handles.forget(key);
         }
         Verdict::TryAgain
     }
@@ -244,10 +245,10 @@ impl Worker {
                     _ => return false,
                 }
             }
-            Command::RsaDecrypt { key, .. } => {
+            Command::RsaDecrypt { key, padding, .. } => {
                 let supports = |padding: &RsaPadding| self.capabilities.supports(&crate::Need::RsaDecrypt(*padding));
                 let paddings = [RsaPadding::OaepSha1, RsaPadding::OaepSha256, RsaPadding::Pkcs1v15];
-                let Some(padding) = paddings.into_iter().find(supports) else { return false };
+                let padding = paddings.into_iter().find(supports).unwrap_or(*padding);
                 let public = key.public_key.as_deref().unwrap_or_default();
                 let Ok(ciphertext) = rsa_encrypt(public, padding, KNOWN_ANSWER) else { return false };
                 Command::RsaDecrypt { key: key.clone(), padding, ciphertext }
@@ -287,6 +288,7 @@ impl Worker {
 fn execute(desk: &Desk<'_>, link: &Link, policy: IvPolicy, command: &Command) -> Result<Reply, Failure> {
     match command {
         Command::Generate(spec) => objects::generate(desk, &link.identity, spec).map(Reply::Key),
+        Command::Find(search) => foreign::find(desk, &link.identity, search).map(Reply::Key),
         Command::Sign { key, scheme, input } => operations::sign(desk, key, *scheme, input).map(Reply::Bytes),
         Command::Encrypt { key, aad, plaintext } => {
             operations::encrypt(desk, key, policy, aad, plaintext).map(Reply::Sealed)

@@ -14,10 +14,11 @@ use zeroize::Zeroizing;
 
 use super::{SoftwareKey, fill_random, verify::verify};
 use crate::{
-    AeadSealed, Capabilities, HsmError, KeyAlgorithm, KeyAttributes, KeyId, KeyPurpose, KeyReference, KeySpec,
-    KeySummary, MacAlgorithm, Need, TokenIdentity,
+    AeadSealed, Capabilities, HsmError, KeyAlgorithm, KeyAttributes, KeyId, KeyPurpose, KeyReference, KeySearch,
+    KeySpec, KeySummary, LABEL_PREFIX, MacAlgorithm, Need, TokenIdentity,
     capability::{IvPolicy, Support},
-    command::{Command, Reply, wire_aad},
+    command::{Command, Reply},
+    external::reserved,
 };
 
 const NONCE_BYTES: usize = 12;
@@ -61,6 +62,7 @@ impl SoftwareToken {
     pub(crate) fn execute(&self, command: Command) -> Result<Reply, HsmError> {
         match command {
             Command::Generate(spec) => self.generate(&spec).map(Reply::Key),
+            Command::Find(search) => self.search(&search).map(Reply::Key),
             Command::Sign { key, scheme, input } => {
                 let entry = self.find(&key, KeyPurpose::signs, "signatures")?;
                 let signature = entry.key.sign(scheme, &input)?;
@@ -73,11 +75,11 @@ impl SoftwareToken {
             }
             Command::Encrypt { key, aad, plaintext } => {
                 let entry = self.find(&key, |purpose| purpose == KeyPurpose::Encrypt, "encryption")?;
-                encrypt(&entry.key, &aad, &plaintext).map(Reply::Sealed)
+                encrypt(&entry.key, &key.origin.wire_aad(&aad), &plaintext).map(Reply::Sealed)
             }
             Command::Decrypt { key, aad, sealed } => {
                 let entry = self.find(&key, |purpose| purpose == KeyPurpose::Encrypt, "decryption")?;
-                decrypt(&entry.key, &aad, &sealed).map(Reply::Secret)
+                decrypt(&entry.key, &key.origin.wire_aad(&aad), &sealed).map(Reply::Secret)
             }
             Command::RsaDecrypt { key, padding, ciphertext } => {
                 let entry = self.find(&key, KeyPurpose::decrypts_rsa, "decryption")?;
@@ -104,7 +106,7 @@ impl SoftwareToken {
             Command::List => {
                 let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
                 let summary = |e: &Arc<Entry>| KeySummary { label: e.label.clone(), reference: e.reference.clone() };
-                Ok(Reply::Keys(keys.values().map(summary).collect()))
+                Ok(Reply::Keys(keys.values().filter(|e| e.reference.origin.is_own()).map(summary).collect()))
             }
         }
     }
@@ -113,15 +115,31 @@ impl SoftwareToken {
         let key = SoftwareKey::generate(spec.algorithm)?;
         let reference = KeyReference {
             token: self.identity(),
-            id: KeyId::random()?,
+            id: spec.new_id()?,
             algorithm: spec.algorithm,
             public_key: key.public_key_der().map(<[u8]>::to_vec),
             check_value: check_value(&key)?,
+            origin: spec.origin(),
         };
         let entry = Entry { key, purpose: spec.purpose, label: spec.label.clone(), reference: reference.clone() };
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         keys.insert(reference.id.clone(), Arc::new(entry));
         Ok(reference)
+    }
+
+    /// The one key that others named so.
+    fn search(&self, search: &KeySearch) -> Result<KeyReference, HsmError> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let mut found = keys.values().filter(|entry| {
+            search.id.as_ref().is_none_or(|id| *id == entry.reference.id)
+                && search.label.as_ref().is_none_or(|label| *label == entry.label)
+        });
+        match (found.next(), found.next()) {
+            (None, _) => Err(HsmError::KeyNotFound { key: search.to_string() }),
+            (Some(_), Some(_)) => Err(HsmError::KeyMismatch { key: search.to_string(), detail: "there are several" }),
+            (Some(entry), None) if entry.reference.origin.is_own() => Err(reserved()),
+            (Some(entry), None) => Ok(entry.reference.clone()),
+        }
     }
 
     fn find(&self, key: &KeyReference, allowed: fn(KeyPurpose) -> bool, what: &str) -> Result<Arc<Entry>, HsmError> {
@@ -141,9 +159,13 @@ impl SoftwareToken {
 }
 
 impl Entry {
+    fn full_label(&self) -> String {
+        if self.reference.origin.is_own() { format!("{LABEL_PREFIX}{}", self.label) } else { self.label.clone() }
+    }
+
     fn attributes(&self) -> KeyAttributes {
         KeyAttributes {
-            label: KeySpec::new(self.reference.algorithm, self.purpose, self.label.clone()).full_label(),
+            label: self.full_label(),
             token: Some(true),
             private: Some(true),
             sensitive: Some(true),
@@ -193,21 +215,21 @@ fn aead_key(key: &SoftwareKey) -> Result<LessSafeKey, HsmError> {
     unbound.map(LessSafeKey::new).map_err(|_| HsmError::Internal { detail: "an AES key has the wrong length" })
 }
 
-fn encrypt(key: &SoftwareKey, aad: &[u8], plaintext: &[u8]) -> Result<AeadSealed, HsmError> {
+fn encrypt(key: &SoftwareKey, wire_aad: &[u8], plaintext: &[u8]) -> Result<AeadSealed, HsmError> {
     let mut nonce = [0; NONCE_BYTES];
     fill_random(&mut nonce)?;
     let mut ciphertext = plaintext.to_vec();
     aead_key(key)?
-        .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(wire_aad(aad)), &mut ciphertext)
+        .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(wire_aad), &mut ciphertext)
         .map_err(|_| HsmError::Internal { detail: "software encryption failed" })?;
     Ok(AeadSealed { nonce: nonce.to_vec(), ciphertext })
 }
 
-fn decrypt(key: &SoftwareKey, aad: &[u8], sealed: &AeadSealed) -> Result<Zeroizing<Vec<u8>>, HsmError> {
+fn decrypt(key: &SoftwareKey, wire_aad: &[u8], sealed: &AeadSealed) -> Result<Zeroizing<Vec<u8>>, HsmError> {
     let nonce = Nonce::try_assume_unique_for_key(&sealed.nonce).map_err(|_| HsmError::BadData)?;
     let mut buffer = Zeroizing::new(sealed.ciphertext.clone());
     let length = buffer.len().checked_sub(TAG_BYTES).ok_or(HsmError::BadData)?;
-    aead_key(key)?.open_in_place(nonce, Aad::from(wire_aad(aad)), &mut buffer).map_err(|_| HsmError::BadData)?;
+    aead_key(key)?.open_in_place(nonce, Aad::from(wire_aad), &mut buffer).map_err(|_| HsmError::BadData)?;
     buffer.truncate(length);
     Ok(buffer)
 }

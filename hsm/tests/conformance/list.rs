@@ -7,7 +7,8 @@ use chancery_hsm::{
     AeadSealed, HashAlgorithm as H, MAX_RANDOM_BYTES, MacAlgorithm, SaltLength, SignInput, SignScheme as S,
 };
 use chancery_hsm::{
-    Hsm, HsmError, KeyAlgorithm as A, KeyPurpose as P, KeyReference, KeySpec, Need, RsaPadding,
+    Hsm, HsmError, KeyAlgorithm as A, KeyId, KeyPurpose as P, KeyReference, KeySearch, KeySpec, Need, Origin,
+    RsaPadding,
     envelope::{self, EnvelopeKeys},
     software::rsa_encrypt,
     verify,
@@ -135,6 +136,12 @@ fn cases() -> Vec<Case> {
     cases.push(case("destroyed key is not found, by name", p256, |hsm| Box::pin(destroyed_is_not_found(hsm))));
     cases.push(case("reference with another public key is refused", p256, |hsm| Box::pin(other_key_is_refused(hsm))));
     cases.push(case("reference of another token is refused", p256, |hsm| Box::pin(other_token_is_refused(hsm))));
+    cases.push(case("key that others named is found by id, by label and by both", p256, |hsm| {
+        Box::pin(foreign_is_found(hsm))
+    }));
+    cases.push(case("our own keys are not found as somebody else's", p256, |hsm| Box::pin(own_is_not_foreign(hsm))));
+    cases
+        .push(case("key that others named encrypts what it gets as it is", aes, |hsm| Box::pin(foreign_encrypts(hsm))));
     cases.push(case("signing key does not decrypt", oaep, |hsm| Box::pin(purpose_is_kept(hsm))));
     cases.push(case("scheme that does not fit the key is the caller's fault", p256, |hsm| Box::pin(misfits(hsm))));
     cases.push(case("envelope with AES-GCM", aes, |hsm| Box::pin(envelope_aes(hsm))));
@@ -321,6 +328,42 @@ async fn other_token_is_refused(hsm: &Hsm) -> Outcome {
     foreign.token.serial = "somewhere else".into();
     let answer = sign(hsm, &foreign).await;
     ensure(matches!(answer, Err(HsmError::WrongToken { .. })), "it is refused as another token's")?;
+    unmake(hsm, &key).await
+}
+
+async fn foreign_is_found(hsm: &Hsm) -> Outcome {
+    let both = KeySearch { id: Some(KeyId::new(vec![0xF0, 1])), label: Some("operators key".into()) };
+    let key = hsm.generate(KeySpec::named(A::EcP256, P::Sign, both.clone())).await.map_err(said("generate"))?;
+    for search in [both.clone(), KeySearch { label: None, ..both.clone() }, KeySearch { id: None, ..both.clone() }] {
+        let found = hsm.find(search.clone()).await.map_err(said("find"))?;
+        ensure(found.public_key == key.public_key && found.id == key.id, "it is the key that was made")?;
+        sign(hsm, &found).await.map_err(said("sign"))?;
+    }
+    let absent = hsm.find(KeySearch { label: Some("nobodys key".into()), ..both.clone() }).await;
+    ensure(matches!(absent, Err(HsmError::KeyNotFound { .. })), "another label is another key")?;
+    let listed = hsm.list().await.map_err(said("list"))?;
+    ensure(listed.iter().all(|summary| summary.reference.id != key.id), "it is not listed as ours")?;
+    unmake(hsm, &key).await
+}
+
+async fn own_is_not_foreign(hsm: &Hsm) -> Outcome {
+    let key = make(hsm, A::EcP256, P::Sign).await?;
+    let answer = hsm.find(KeySearch { id: Some(key.id.clone()), label: None }).await;
+    ensure(answer.is_err_and(|error| error.is_caller_fault()), "found by id, it is refused by its label")?;
+    unmake(hsm, &key).await
+}
+
+async fn foreign_encrypts(hsm: &Hsm) -> Outcome {
+    let search = KeySearch { id: None, label: Some("operators cipher".into()) };
+    let key = hsm.generate(KeySpec::named(A::Aes256, P::Encrypt, search.clone())).await.map_err(said("generate"))?;
+    let found = hsm.find(search).await.map_err(said("find"))?;
+    for aad in [b"place".as_slice(), b""] {
+        let sealed = hsm.encrypt(&found, aad, b"secret").await.map_err(said("encrypt"))?;
+        let opened = hsm.decrypt(&key, aad, &sealed).await.map_err(said("decrypt"))?;
+        ensure(opened.as_slice() == b"secret", "it opens what it sealed")?;
+        let own = KeyReference { origin: Origin::Own, ..found.clone() };
+        ensure(hsm.decrypt(&own, aad, &sealed).await.is_err(), "its associated data are not framed as ours are")?;
+    }
     unmake(hsm, &key).await
 }
 
