@@ -1,7 +1,7 @@
 //! Encryption and decryption of one text with a named key.
 //!
 //! Two roads: in process ([`Workbench`], no await, no allocation per text once its buffers have grown) and through the
-//! token ([`encrypt_in_hsm`], [`decrypt_in_hsm`]). [`Key::lives_in_hsm`] says which one a key takes.
+//! token (`in_token.rs`). [`Key::lives_in_hsm`] says which one a key takes.
 
 use crate::{
     aead::{DerivedKey, TAG_BYTES},
@@ -11,14 +11,11 @@ use crate::{
     error::TransitError,
     key::{Key, Numbered},
     key_type::{KeyType, Protection},
-    nonce::{LONGEST_NONCE_BYTES, NONCE_BYTES},
-    version::{KeyVersion, MacKey, Material},
+    nonce::LONGEST_NONCE_BYTES,
+    version::{KeyVersion, Material},
 };
 use chancery_engine::secret::wipe;
-use chancery_hsm::{
-    AeadSealed, Hsm, HsmError, KeyReference, MacAlgorithm, Need, RsaPadding,
-    software::{choose_pkcs1_plaintext, rsa_encrypt},
-};
+use chancery_hsm::{HsmError, RsaPadding, software::rsa_encrypt};
 use std::borrow::Cow;
 use zeroize::Zeroizing;
 
@@ -53,7 +50,7 @@ pub(crate) struct RareOptions<'a> {
 pub(crate) struct Workbench {
     /// Nonce, text, tag. Holds plaintext, so it is wiped at the end, and before it is given up for a larger one.
     buffer: Vec<u8>,
-    associated_data: Vec<u8>,
+    pub(crate) associated_data: Vec<u8>,
     context: Vec<u8>,
     padding: Padding,
 }
@@ -156,7 +153,7 @@ impl Key {
     }
 
     /// The version that made this ciphertext, and its payload in base64.
-    fn decrypting_version<'i>(&self, ciphertext: &'i str) -> Result<(Numbered<'_>, &'i str), TransitError> {
+    pub(crate) fn decrypting_version<'i>(&self, ciphertext: &'i str) -> Result<(Numbered<'_>, &'i str), TransitError> {
         self.can("message decryption")?;
         if ciphertext.is_empty() {
             return Err(TransitError::MissingCiphertext);
@@ -211,6 +208,11 @@ impl Workbench {
         self.encrypt_bytes(key, item, &plaintext, out)
     }
 
+    /// The padding asked for.
+    pub(crate) fn padding(&self) -> RsaPadding {
+        self.padding.rsa()
+    }
+
     /// Empties the buffers and makes room for a text of so many bytes, or of so many characters of base64. All the room
     /// is made at once: a buffer that grows on its own leaves an unwiped copy behind.
     fn restart(&mut self, text: usize) {
@@ -224,7 +226,7 @@ impl Workbench {
         self.context.clear();
     }
 
-    fn read_options(&mut self, key: &Key, item: &CipherItem<'_>) -> Result<(), TransitError> {
+    pub(crate) fn read_options(&mut self, key: &Key, item: &CipherItem<'_>) -> Result<(), TransitError> {
         encoding::decode_onto(&item.context, &mut self.context)?;
         if key.record.derived && self.context.is_empty() {
             return Err(TransitError::MissingContext);
@@ -250,7 +252,7 @@ impl Workbench {
                 let sealed = match material {
                     Material::Kem(pair) => pair.seal(text, &self.associated_data)?,
                     Material::Pair(_) | Material::Public if key_type.is_rsa() => {
-                        encrypt_with_rsa(version.version, self.padding, text)?
+                        encrypt_with_rsa(version.version, self.padding.rsa(), text)?
                     }
                     _ => return Err(TransitError::Bug("not a key of this process")),
                 };
@@ -309,109 +311,21 @@ fn convergent_nonce(item: &CipherItem<'_>, key_type: KeyType) -> Result<Vec<u8>,
 }
 
 /// RSA encryption needs only the public half, wherever the private one lives.
-fn encrypt_with_rsa(version: &KeyVersion, padding: Padding, text: &[u8]) -> Result<Vec<u8>, TransitError> {
+pub(crate) fn encrypt_with_rsa(
+    version: &KeyVersion,
+    padding: RsaPadding,
+    text: &[u8],
+) -> Result<Vec<u8>, TransitError> {
     let public_key = version.public_key.as_deref().ok_or(TransitError::Bug("an RSA key without a public half"))?;
-    rsa_encrypt(public_key, padding.rsa(), text).map_err(|error| match error {
+    rsa_encrypt(public_key, padding, text).map_err(|error| match error {
         HsmError::InvalidInput { .. } => TransitError::RsaTooLong,
         other => other.into(),
     })
 }
 
-fn rsa_refusal(error: HsmError) -> TransitError {
+pub(crate) fn rsa_refusal(error: HsmError) -> TransitError {
     match error {
         HsmError::BadData | HsmError::InvalidInput { .. } => TransitError::RsaDecryption,
         other => other.into(),
     }
-}
-
-/// Encrypts `plaintext` with a key of the token. Answers the version used and the ciphertext.
-pub(crate) async fn encrypt_in_hsm(
-    hsm: &Hsm,
-    key: &Key,
-    item: &CipherItem<'_>,
-    plaintext: &[u8],
-) -> Result<(u32, String), TransitError> {
-    let version = key.encrypting_version(item)?;
-    let mut bench = Workbench::default();
-    bench.read_options(key, item)?;
-    let Material::Hsm(reference) = &version.version.material else {
-        return Err(TransitError::Bug("not a key of the token"));
-    };
-    let sealed = if key.record.key_type.is_rsa() {
-        // The public half would encrypt what a token without this mechanism could never decrypt.
-        hsm.capabilities().require(&Need::RsaDecrypt(bench.padding.rsa()))?;
-        encrypt_with_rsa(version.version, bench.padding, plaintext)?
-    } else {
-        version.version.count()?;
-        let sealed = hsm.encrypt(reference, &bench.associated_data, plaintext).await?;
-        if sealed.nonce.len() != NONCE_BYTES {
-            return Err(TransitError::Bug("the token's nonce has not 12 bytes"));
-        }
-        [sealed.nonce, sealed.ciphertext].concat()
-    };
-    let mut out = Vec::new();
-    write_prefix(version.number, &mut out);
-    encoding::encode_onto(&sealed, &mut out)?;
-    let text = String::from_utf8(out).map_err(|_| TransitError::Bug("base64 is not ASCII"))?;
-    Ok((version.number, text))
-}
-
-/// A token tells bad padding from good; nobody else may learn it. So a message is drawn for every ciphertext, with the
-/// HMAC key that the token holds beside the RSA key, and takes the place of the one that was not there.
-async fn decrypt_pkcs1_in_hsm(
-    hsm: &Hsm,
-    key: &KeyReference,
-    mac: &MacKey,
-    ciphertext: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, TransitError> {
-    let MacKey::Hsm(mac) = mac else {
-        let mechanism = "RSA PKCS#1 v1.5 decryption without HMAC in the token".to_owned();
-        return Err(HsmError::NotSupported { mechanism }.into());
-    };
-    if u32::try_from(ciphertext.len() * 8).ok() != key.algorithm.modulus_bits() {
-        return Err(TransitError::RsaDecryption);
-    }
-    let drawn = Zeroizing::new(hsm.mac(mac, MacAlgorithm::HmacSha256, ciphertext).await?);
-    let opened = match hsm.rsa_decrypt(key, RsaPadding::Pkcs1v15, ciphertext).await {
-        Ok(opened) => Some(opened),
-        Err(HsmError::BadData | HsmError::InvalidInput { .. }) => None,
-        Err(other) => return Err(other.into()),
-    };
-    let mut buffer = Zeroizing::new(vec![0; ciphertext.len()]);
-    let length = opened.as_ref().map(|opened| opened.len());
-    for (to, from) in buffer.iter_mut().zip(opened.iter().flat_map(|opened| opened.iter())) {
-        *to = *from;
-    }
-    Ok(choose_pkcs1_plaintext(length, &buffer, &drawn)?)
-}
-
-/// Decrypts with a key of the token.
-pub(crate) async fn decrypt_in_hsm(
-    hsm: &Hsm,
-    key: &Key,
-    item: &CipherItem<'_>,
-) -> Result<Zeroizing<Vec<u8>>, TransitError> {
-    let (version, payload) = key.decrypting_version(item.payload())?;
-    let mut bench = Workbench::default();
-    bench.read_options(key, item)?;
-    let mut sealed = Vec::new();
-    encoding::decode_onto(payload, &mut sealed).map_err(|_| TransitError::CiphertextNotBase64)?;
-    let Material::Hsm(reference) = &version.version.material else {
-        return Err(TransitError::Bug("not a key of the token"));
-    };
-    if key.record.key_type.is_rsa() {
-        return match bench.padding {
-            Padding::Oaep => hsm.rsa_decrypt(reference, RsaPadding::OaepSha256, &sealed).await.map_err(rsa_refusal),
-            Padding::Pkcs1v15 => decrypt_pkcs1_in_hsm(hsm, reference, &version.version.mac, &sealed).await,
-        };
-    }
-    let (nonce, ciphertext) = sealed.split_at_checked(NONCE_BYTES).ok_or(TransitError::CiphertextLength)?;
-    if ciphertext.len() < TAG_BYTES {
-        return Err(TransitError::Unauthentic);
-    }
-    let sealed = AeadSealed { nonce: nonce.to_vec(), ciphertext: ciphertext.to_vec() };
-    hsm.decrypt(reference, &bench.associated_data, &sealed).await.map_err(|error| match error {
-        HsmError::BadData => TransitError::Unauthentic,
-        other => other.into(),
-    })
 }

@@ -87,6 +87,11 @@ pub(crate) enum TransitError {
     Crypto(&'static str),
     #[error("{0}")]
     Bug(&'static str),
+    /// A registered key that this mount cannot have, and why.
+    #[error("{place}failed to fetch external key: {why}")]
+    ExternalKey { place: &'static str, why: String },
+    #[error("{0}")]
+    Registry(String),
     #[error(transparent)]
     Hsm(HsmError),
     #[error(transparent)]
@@ -102,7 +107,7 @@ impl TransitError {
     /// Whether the caller can mend it; everything else is ours or the environment's.
     pub(crate) fn is_callers(&self) -> bool {
         match self {
-            Self::NoHsm | Self::Random | Self::Crypto(_) | Self::Bug(_) | Self::Store(_) => false,
+            Self::NoHsm | Self::Random | Self::Crypto(_) | Self::Bug(_) | Self::Registry(_) | Self::Store(_) => false,
             Self::Unreserved | Self::NotLoaded => false,
             Self::Hsm(error) => error.is_caller_fault(),
             _ => true,
@@ -117,9 +122,19 @@ impl TransitError {
     /// What an item of a batch may say of it: internal detail stays in the log.
     pub(crate) fn item_text(&self) -> String {
         match self {
-            Self::Random | Self::Crypto(_) | Self::Bug(_) | Self::Store(_) => "internal error".to_owned(),
+            Self::Random | Self::Crypto(_) | Self::Bug(_) | Self::Registry(_) | Self::Store(_) => {
+                "internal error".to_owned()
+            }
             Self::Hsm(error) if !error.is_caller_fault() && !error.is_busy() => "the HSM failed".to_owned(),
             told => told.to_string(),
+        }
+    }
+
+    /// The same failure, told the way the endpoints tell it that use a key.
+    pub(crate) fn in_factory(self, place: &'static str) -> Self {
+        match self {
+            Self::ExternalKey { why, .. } => Self::ExternalKey { place, why },
+            other => other,
         }
     }
 

@@ -48,7 +48,10 @@ struct Addition {
 
 /// Which types can be imported, and whether by their public half.
 pub(crate) fn importable(key_type: KeyType) -> bool {
-    !matches!(key_type, KeyType::ExternalKey | KeyType::MlKem512 | KeyType::MlKem768 | KeyType::MlKem1024)
+    !matches!(
+        key_type,
+        KeyType::ExternalKey | KeyType::ManagedKey | KeyType::MlKem512 | KeyType::MlKem768 | KeyType::MlKem1024
+    )
 }
 
 impl Incoming {

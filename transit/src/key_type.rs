@@ -49,9 +49,12 @@ pub(crate) enum KeyType {
     MlKem768,
     #[serde(rename = "ml-kem-1024")]
     MlKem1024,
-    /// A key that somebody else made in an HSM; Vault calls it `managed_key`.
+    /// A key that somebody else made in an HSM, in OpenBao's words.
     #[serde(rename = "external-key")]
     ExternalKey,
+    /// The same in Vault's words.
+    #[serde(rename = "managed_key")]
+    ManagedKey,
 }
 
 /// Where the key's secret half lives.
@@ -68,7 +71,7 @@ pub(crate) enum Protection {
 /// Vault's name for all of ML-DSA.
 pub(crate) const ML_DSA: &str = "ml-dsa";
 
-const ALL: [KeyType; 21] = [
+const ALL: [KeyType; 22] = [
     KeyType::Aes128Gcm96,
     KeyType::Aes256Gcm96,
     KeyType::ChaCha20Poly1305,
@@ -90,6 +93,7 @@ const ALL: [KeyType; 21] = [
     KeyType::MlKem768,
     KeyType::MlKem1024,
     KeyType::ExternalKey,
+    KeyType::ManagedKey,
 ];
 
 impl KeyType {
@@ -122,6 +126,7 @@ impl KeyType {
             Self::MlKem768 => "ml-kem-768",
             Self::MlKem1024 => "ml-kem-1024",
             Self::ExternalKey => "external-key",
+            Self::ManagedKey => "managed_key",
         }
     }
 
@@ -190,22 +195,27 @@ impl KeyType {
         self != Self::Hmac && !self.is_cmac()
     }
 
+    /// Made by somebody else; what it can do is told by the key behind each version.
+    pub(crate) fn is_external(self) -> bool {
+        matches!(self, Self::ExternalKey | Self::ManagedKey)
+    }
+
     /// Has a public half.
     pub(crate) fn is_asymmetric(self) -> bool {
-        self.supports_signing() || self.is_ml_kem()
+        (self.supports_signing() && !self.is_external()) || self.is_ml_kem()
     }
 
     pub(crate) fn supports_encryption(self) -> bool {
-        self.is_aead() || self.is_rsa() || self.is_ml_kem()
+        self.is_aead() || self.is_rsa() || self.is_ml_kem() || self.is_external()
     }
 
     pub(crate) fn supports_signing(self) -> bool {
-        self.is_rsa() || self.is_ecdsa() || self == Self::Ed25519 || self.is_ml_dsa()
+        self.is_rsa() || self.is_ecdsa() || self == Self::Ed25519 || self.is_ml_dsa() || self.is_external()
     }
 
     /// Ciphertexts carry associated data.
     pub(crate) fn takes_associated_data(self) -> bool {
-        self.is_aead() || self.is_ml_kem()
+        self.is_aead() || self.is_ml_kem() || self.is_external()
     }
 
     /// Keys of this type may be derived per context.

@@ -11,6 +11,7 @@
 //! | how the keys of a context are derived | `derivation.rs` |
 //! | what a crash may leave in the token | `intent.rs` |
 //! | encryption of one text | `cipher.rs` on `aead.rs`, `xchacha.rs`, `kem.rs` and `nonce.rs` |
+//! | the same with a key in a token, and keys that others made there | `in_token.rs`, `external.rs` |
 //! | signatures and MACs of one text | `signing.rs` on `ml_dsa.rs`; `mac.rs` on `hash.rs` |
 //! | keys that come and go | `import.rs`, `backup.rs` on `wrapping.rs`, `private_key.rs`, `public_key.rs`, `policy.rs` |
 //! | certificates of keys | `certificates.rs` |
@@ -35,10 +36,12 @@ mod derivation;
 mod ed25519;
 mod encoding;
 mod error;
+mod external;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hash;
 mod import;
+mod in_token;
 mod input;
 mod intent;
 mod kem;

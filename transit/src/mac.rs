@@ -57,16 +57,20 @@ async fn compute(
     input: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, TransitError> {
     let hash = hash.function()?;
+    let in_token = |hash| {
+        Ok(match hash {
+            HashAlgorithm::Sha256 => MacAlgorithm::HmacSha256,
+            HashAlgorithm::Sha384 => MacAlgorithm::HmacSha384,
+            HashAlgorithm::Sha512 => MacAlgorithm::HmacSha512,
+            other => return Err(HsmError::NotSupported { mechanism: format!("HMAC with {other}") }),
+        })
+    };
     match &version.version.mac {
         MacKey::Software(key) => Ok(hmac(hash, key, input)),
-        MacKey::Hsm(key) => {
-            let algorithm = match hash {
-                HashAlgorithm::Sha256 => MacAlgorithm::HmacSha256,
-                HashAlgorithm::Sha384 => MacAlgorithm::HmacSha384,
-                HashAlgorithm::Sha512 => MacAlgorithm::HmacSha512,
-                other => return Err(HsmError::NotSupported { mechanism: format!("HMAC with {other}") }.into()),
-            };
-            Ok(Zeroizing::new(engine.hsm()?.mac(key, algorithm, input).await?))
+        MacKey::Hsm(key) => Ok(Zeroizing::new(engine.hsm()?.mac(key, in_token(hash)?, input).await?)),
+        MacKey::External => {
+            let token = engine.token_key(version.version).await?;
+            Ok(Zeroizing::new(token.hsm().mac(token.key(), in_token(hash)?, input).await?))
         }
         MacKey::Missing if matches!(version.version.material, Material::Cmac(_)) => {
             Err(TransitError::caller("no HMAC key exists for that key version"))

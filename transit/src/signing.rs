@@ -16,11 +16,11 @@ use crate::{
     key_type::KeyType,
     ml_dsa,
     transit::Transit,
-    version::Material,
+    version::{KeyVersion, Material},
 };
-use chancery_hsm::{HashAlgorithm, HsmError, SaltLength, SignInput, SignScheme, verify_unhashed_pkcs1};
+use chancery_hsm::{HashAlgorithm, HsmError, Mechanism, SaltLength, SignInput, SignScheme, verify_unhashed_pkcs1};
 use der::{Decode, Encode, Sequence, asn1::UintRef};
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 use zeroize::Zeroizing;
 
 /// How to sign or verify, as the request asks for it.
@@ -51,6 +51,8 @@ pub(crate) struct OptionTexts<'a> {
 /// `signature_algorithm`; types that do not look at it mind no name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Algorithm {
+    /// PSS, unless the key is meant for something else.
+    Unsaid,
     Pss,
     Pkcs1v15,
     Ed25519(Variant),
@@ -95,7 +97,8 @@ impl SignOptions {
         Ok(Self {
             hash: HashName::named(texts.hash).ok_or_else(|| invalid("hash algorithm", texts.hash))?,
             algorithm: match texts.algorithm {
-                "" | "pss" => Algorithm::Pss,
+                "" => Algorithm::Unsaid,
+                "pss" => Algorithm::Pss,
                 "pkcs1v15" => Algorithm::Pkcs1v15,
                 "ed25519ctx" => Algorithm::Ed25519(Variant::Context),
                 "ed25519ph" => Algorithm::Ed25519(Variant::Prehashed),
@@ -121,7 +124,8 @@ impl SignOptions {
         if key_type == KeyType::Ed25519 && self.context.is_empty() && self.variant() == Some(Variant::Context) {
             return Err(TransitError::caller("signature_algorithm=ed25519ctx requires a signature_context"));
         }
-        if key_type == KeyType::Ed25519 || key_type.is_ml_dsa() {
+        // What a registered key is, its versions tell.
+        if key_type == KeyType::Ed25519 || key_type.is_ml_dsa() || key_type.is_external() {
             return Ok(());
         }
         if self.hash == HashName::None && !(self.prehashed && self.algorithm == Algorithm::Pkcs1v15) {
@@ -163,6 +167,30 @@ impl SignOptions {
 
     fn of_variant<'i>(&'i self, (variant, text): &'i (Variant, Vec<u8>)) -> variant::Input<'i> {
         variant::Input { variant: *variant, context: &self.context, text }
+    }
+
+    /// The options for one version, and the type that it really has. For a registered key, `none` (OpenBao's default) is
+    /// the hash that its type takes by itself, and a scheme nobody asked for is the one it was registered for.
+    fn settled(
+        &self,
+        of_key: KeyType,
+        version: &KeyVersion,
+        operation: &'static str,
+    ) -> Result<(Cow<'_, Self>, KeyType), TransitError> {
+        let key_type = version.effective_type(of_key);
+        let Material::External(external) = &version.material else { return Ok((Cow::Borrowed(self), key_type)) };
+        if !key_type.supports_signing() {
+            return Err(TransitError::TypeDoesNot { operation, key_type: key_type.name() });
+        }
+        let mut options = self.clone();
+        if options.hash == HashName::None && !options.prehashed {
+            options.hash = HashName::Known(HashAlgorithm::Sha256);
+        }
+        if options.algorithm == Algorithm::Unsaid && external.mechanism == Some(Mechanism::RsaPkcs) {
+            options.algorithm = Algorithm::Pkcs1v15;
+        }
+        options.check(key_type)?;
+        Ok((Cow::Owned(options), key_type))
     }
 
     /// The scheme and what it signs.
@@ -257,10 +285,11 @@ async fn sign_once(
     requested: i64,
     (input, context): (&str, &str),
 ) -> Result<Signed, TransitError> {
-    let key_type = key.record.key_type;
     let input = encoding::decode(input).map_err(TransitError::in_input)?;
     let context = decode_context(context)?;
     let version = key.version_to_make(requested, "signing")?;
+    let (options, key_type) = options.settled(key.record.key_type, version.version, "signing")?;
+    let options = options.as_ref();
     let mut public_key = None;
     let signature = match &version.version.material {
         Material::MlDsa(pair) => pair.sign(&input)?,
@@ -279,7 +308,7 @@ async fn sign_once(
             (Some(text), Material::Pair(pair)) => {
                 ed25519::Pair::of_software_key(pair)?.sign_variant(&options.of_variant(&text))?
             }
-            (Some((variant, _)), Material::Hsm(_)) => {
+            (Some((variant, _)), Material::Hsm(_) | Material::External(_)) => {
                 return Err(HsmError::NotSupported { mechanism: variant.name().to_owned() }.into());
             }
             _ => sign_plainly(engine, key, options, version, input).await?,
@@ -300,12 +329,15 @@ async fn sign_plainly(
     version: Numbered<'_>,
     input: Zeroizing<Vec<u8>>,
 ) -> Result<Vec<u8>, TransitError> {
-    let key_type = key.record.key_type;
+    let key_type = version.version.effective_type(key.record.key_type);
     let (scheme, input) = options.scheme(key_type, input)?;
     let signature = match &version.version.material {
         Material::Pair(_) if key_type.is_rsa() => sign_off_thread(Arc::clone(key), version.number, scheme, input).await,
         Material::Pair(pair) => pair.sign(scheme, &input),
-        Material::Hsm(reference) => engine.hsm()?.sign(reference, scheme, input).await,
+        Material::Hsm(_) | Material::External(_) => {
+            let token = engine.token_key(version.version).await.map_err(|error| error.in_factory("factory "))?;
+            token.hsm().sign(token.key(), scheme, input).await
+        }
         Material::Public => return Err(TransitError::NoPrivateHalf("signing")),
         _ => return Err(TransitError::Bug("a key that cannot sign")),
     };
@@ -350,11 +382,12 @@ pub(crate) fn verify(
     signature: &str,
     (input, context): (&str, &str),
 ) -> Result<bool, TransitError> {
-    let key_type = key.record.key_type;
     let input = encoding::decode(input).map_err(TransitError::in_input)?;
     let context = decode_context(context)?;
     let envelope = Kind::Signature.parse(signature)?;
     let version = key.version_to_check(envelope.version, Kind::Signature)?;
+    let (options, key_type) = options.settled(key.record.key_type, version.version, "verification")?;
+    let options = options.as_ref();
     let signature = decode_signature(key_type, options.marshaling, envelope.payload)?;
     let public_key = public_key(version, &context)?;
     if key_type.is_ml_dsa() {

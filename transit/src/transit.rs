@@ -14,7 +14,7 @@ use crate::{
     wrapping_key::WrappingKeySlot,
 };
 use chancery_engine::{Clock, Fault};
-use chancery_hsm::{Hsm, KeyReference};
+use chancery_hsm::{ExternalKeys, Hsm, KeyReference};
 use chancery_store::{Changes, Store, StoreError, View};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
@@ -34,6 +34,7 @@ const SUPPLY_ATTEMPTS: u32 = 8;
 pub struct Transit {
     pub(crate) storage: Arc<Storage>,
     pub(crate) hsm: Option<Hsm>,
+    external_keys: Option<Arc<dyn ExternalKeys>>,
     clock: Arc<dyn Clock>,
     cache: Cache<Key>,
     cache_sized: OnceCell<()>,
@@ -51,11 +52,34 @@ impl Transit {
     /// A mount that keeps its entries in `view`. Without an `hsm` only keys with protection `software` can be made.
     #[must_use]
     pub fn new(view: View, store: Store, hsm: Option<Hsm>, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Self::assemble(view, store, hsm, None, clock)
+    }
+
+    /// The same with the registered keys that the mount may use.
+    #[must_use]
+    pub fn with_external_keys(
+        view: View,
+        store: Store,
+        hsm: Option<Hsm>,
+        external_keys: Arc<dyn ExternalKeys>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
+        Self::assemble(view, store, hsm, Some(external_keys), clock)
+    }
+
+    fn assemble(
+        view: View,
+        store: Store,
+        hsm: Option<Hsm>,
+        external_keys: Option<Arc<dyn ExternalKeys>>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
         let storage = Arc::new(Storage::new(store, view));
         let usage = Usage::new(Arc::clone(&storage));
         Arc::new(Self {
             storage,
             hsm,
+            external_keys,
             clock,
             cache: Cache::default(),
             cache_sized: OnceCell::new(),
@@ -64,12 +88,16 @@ impl Transit {
         })
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-
     pub(crate) fn hsm(&self) -> Result<&Hsm, TransitError> {
         self.hsm.as_ref().ok_or(TransitError::NoHsm)
+    }
+
+    pub(crate) fn external_keys(&self) -> Option<&Arc<dyn ExternalKeys>> {
+        self.external_keys.as_ref()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     pub(crate) fn has_hsm(&self) -> bool {

@@ -5,6 +5,7 @@ use crate::{
     derivation::{ConvergentVersion, DerivationKey},
     ed25519, encoding,
     error::TransitError,
+    external::ExternalVersion,
     kem::KemKey,
     key::KeyRecord,
     key_type::{KeyType, Protection},
@@ -64,8 +65,8 @@ pub(crate) enum StoredMaterial {
     },
     /// A key that somebody else made in an HSM.
     External {
-        /// What names it, as in `external_key_ref`.
-        reference: String,
+        external: Box<ExternalVersion>,
+        /// Absent where the named key is an HMAC key itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mac: Option<StoredBytes>,
     },
@@ -102,14 +103,15 @@ pub(crate) enum Material {
     Hsm(KeyReference),
     /// [`KeyVersion::public_key`] is all there is.
     Public,
-    /// What names the key in somebody else's HSM.
-    External(String),
+    External(Box<ExternalVersion>),
 }
 
 /// What makes the HMACs of a version.
 pub(crate) enum MacKey {
     Software(Zeroizing<Vec<u8>>),
     Hsm(KeyReference),
+    /// The registered key of [`KeyVersion::material`] is one.
+    External,
     /// The token had no HMAC mechanism when the version was made.
     Missing,
 }
@@ -228,7 +230,11 @@ impl KeyVersion {
                 (material, public_key, mac)
             }
             StoredMaterial::Public { key, mac } => (Material::Public, Some(key.0.to_vec()), local_mac(mac)),
-            StoredMaterial::External { reference, mac } => (Material::External(reference), None, local_mac(mac)),
+            StoredMaterial::External { external, mac } => {
+                let public_key = external.key.public_key.clone();
+                let mac = mac.map_or(MacKey::External, |mac| MacKey::Software(mac.0));
+                (Material::External(external), public_key, mac)
+            }
         };
         let (created_at, certificate_chain) = (version.created_at, version.certificate_chain);
         Ok(Self { created_at, material, mac, public_key, certificate_chain, counter: None })

@@ -90,7 +90,9 @@ async fn target(engine: &Transit, source: &Key, number: u32) -> Result<Zeroizing
         return stored_pkcs8(key_type, key.bytes());
     }
     match key_type {
-        KeyType::ExternalKey => Err(TransitError::caller("unable to export to unknown key type: external-key")),
+        external if external.is_external() => {
+            Err(TransitError::Caller(format!("unable to export to unknown key type: {}", external.name())))
+        }
         _ => Ok(Zeroizing::new(key.bytes().to_vec())),
     }
 }

@@ -71,8 +71,8 @@ fn apply(request: &ConfigRequest, record: &mut KeyRecord) -> Result<(), TransitE
     }
     if let Some(DurationSeconds(seconds)) = request.auto_rotate_period {
         check_rotation(seconds)?;
-        if seconds != 0 && record.key_type == KeyType::ExternalKey {
-            return Err(TransitError::caller("cannot enable auto-rotation with external keys"));
+        if seconds != 0 && record.key_type.is_external() {
+            return Err(TransitError::caller("auto rotate period must be disabled on external keys"));
         }
         record.auto_rotate_period_seconds = seconds;
     }

@@ -1,9 +1,10 @@
 //! `datakey/plaintext/:name`, `datakey/wrapped/:name`: a fresh key encrypted with a named one.
 
 use crate::{
-    cipher::{CipherItem, RareOptions, Workbench, encrypt_in_hsm},
+    cipher::{CipherItem, RareOptions, Workbench},
     encoding,
     error::TransitError,
+    in_token::encrypt_in_hsm,
     input::{Text, given},
     key::Key,
     transit::Transit,
@@ -74,7 +75,7 @@ async fn wrap(
     data_key: &[u8],
 ) -> Result<(u32, String), TransitError> {
     if key.lives_in_hsm() {
-        return encrypt_in_hsm(engine.hsm()?, key, item, data_key).await;
+        return encrypt_in_hsm(engine, key, item, data_key).await;
     }
     let mut out = Vec::new();
     let version = Workbench::default().encrypt_bytes(key, item, data_key, &mut out)?;

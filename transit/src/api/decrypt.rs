@@ -2,9 +2,10 @@
 
 use crate::{
     batch::{self, DecryptItem},
-    cipher::{CipherItem, RareOptions, Workbench, decrypt_in_hsm},
+    cipher::{CipherItem, RareOptions, Workbench},
     encoding,
     error::{Failures, TransitError},
+    in_token::decrypt_in_hsm,
     input::Text,
     key::Key,
     large,
@@ -137,8 +138,7 @@ async fn one_in_hsm(
     index: usize,
 ) -> Result<Zeroizing<Vec<u8>>, TransitError> {
     key.allows_associated_data(item, &batch::place(index))?;
-    let hsm = engine.hsm()?;
-    engine.supplied(key, || async { decrypt_in_hsm(hsm, key, item).await }).await
+    engine.supplied(key, || async { decrypt_in_hsm(engine, key, item).await }).await
 }
 
 impl DecryptRequest<'_> {

@@ -2,9 +2,10 @@
 
 use crate::{
     batch::{self, EncryptItem},
-    cipher::{CipherItem, RareOptions, Workbench, encrypt_in_hsm},
+    cipher::{CipherItem, RareOptions, Workbench},
     encoding,
     error::{Failures, TransitError},
+    in_token::encrypt_in_hsm,
     input::{Text, given},
     key::{Key, KeyRecord},
     key_type::KeyType,
@@ -180,8 +181,7 @@ async fn one_in_hsm(
 ) -> Result<(u32, String), TransitError> {
     key.allows_associated_data(item, &batch::place(index))?;
     let plaintext = encoding::decode(item.payload())?;
-    let hsm = engine.hsm()?;
-    engine.supplied(key, || async { encrypt_in_hsm(hsm, key, item, &plaintext).await }).await
+    engine.supplied(key, || async { encrypt_in_hsm(engine, key, item, &plaintext).await }).await
 }
 
 /// Writes `{"ciphertext":"…","key_version":N`.

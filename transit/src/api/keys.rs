@@ -10,12 +10,13 @@ use crate::{
     key_type::{KeyType, ML_DSA, Protection},
     ml_dsa, pem,
     transit::Transit,
-    version::Material,
+    version::{KeyVersion, Material},
 };
 use chancery_engine::{
     Call, Fault, Response,
     wire::{Count, DurationSeconds, Flag},
 };
+use chancery_hsm::ExternalKeyName;
 use chancery_store::Page;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
@@ -57,6 +58,12 @@ struct CreateRequest<'a> {
     parameter_set: Text<'a>,
     #[serde(borrow)]
     protection: Text<'a>,
+    #[serde(borrow)]
+    external_key_ref: Text<'a>,
+    #[serde(borrow)]
+    managed_key_name: Text<'a>,
+    #[serde(borrow)]
+    managed_key_id: Text<'a>,
     /// Read by no endpoint but GET; known to the path.
     #[serde(rename = "context")]
     _context: Text<'a>,
@@ -64,7 +71,18 @@ struct CreateRequest<'a> {
 
 /// Makes a key; if there is one of that name already, shows it and changes nothing.
 pub(crate) async fn create(engine: Arc<Transit>, call: Call) -> Result<Response, Fault> {
-    let record = record(&call.parse()?)?;
+    let request = call.parse()?;
+    let mut record = record(&request)?;
+    let given = [&request.external_key_ref, &request.managed_key_name, &request.managed_key_id].map(Text::as_str);
+    if let Some(external) = registered_key(record.key_type, given, "create")? {
+        if record.auto_rotate_period_seconds != 0 {
+            return Err(Fault::caller("cannot enable auto-rotation with external keys"));
+        }
+        record.protection = Protection::Hsm;
+        check_protection(&record)?;
+        let key = engine.create_external(call.captures.text("name"), record, external).await?;
+        return key_body(&engine, &key).await;
+    }
     if record.protection == Protection::Hsm && !engine.has_hsm() {
         return Err(Fault::caller("this appliance runs without an HSM: only protection software is possible"));
     }
@@ -78,13 +96,43 @@ pub(crate) async fn key_body(engine: &Transit, key: &Key) -> Result<Response, Fa
     Response::data(&KeyBody::of(key, None)?)
 }
 
+/// The registered key that a request names: in OpenBao's word `external_key_ref` for type `external-key`, in Vault's
+/// words for type `managed_key`. `None` for types that have none.
+pub(crate) fn registered_key(
+    key_type: KeyType,
+    [reference, name, id]: [&str; 3],
+    verb: &str,
+) -> Result<Option<ExternalKeyName>, TransitError> {
+    let missing = |what: &str| {
+        Err(TransitError::Caller(format!("must provide {what} to {verb} policy of type {}", key_type.name())))
+    };
+    if !reference.is_empty() && key_type != KeyType::ExternalKey {
+        let text = match verb {
+            "create" => "must provide type=external-key to use external_key_ref".to_owned(),
+            _ => format!("cannot use external_key_ref on key of type {}", key_type.name()),
+        };
+        return Err(TransitError::Caller(text));
+    }
+    if !(name.is_empty() && id.is_empty()) && key_type != KeyType::ManagedKey {
+        return Err(TransitError::caller("managed_key_name and managed_key_id are for keys of type managed_key"));
+    }
+    match key_type {
+        KeyType::ExternalKey if reference.is_empty() => missing("external_key_ref"),
+        KeyType::ExternalKey => Ok(Some(ExternalKeyName::Reference(reference.to_owned()))),
+        KeyType::ManagedKey => match (name, id) {
+            ("", "") => missing("managed_key_name or managed_key_id"),
+            ("", id) => Ok(Some(ExternalKeyName::ManagedId(id.to_owned()))),
+            (name, "") => Ok(Some(ExternalKeyName::Managed(name.to_owned()))),
+            _ => Err(TransitError::caller("only one of managed_key_name and managed_key_id can be given")),
+        },
+        _ => Ok(None),
+    }
+}
+
 /// Checks the parameters against each other; every combination has an answer here.
 fn record(request: &CreateRequest<'_>) -> Result<KeyRecord, TransitError> {
     let type_name = request.key_type.as_ref().map_or(KeyType::Aes256Gcm96.name(), Text::as_str);
     let (key_type, named_by_parameter_set) = named_type(type_name, request.parameter_set.as_str())?;
-    if key_type == KeyType::ExternalKey {
-        return Err(TransitError::caller("keys of type external-key are not made here"));
-    }
     let period = request.auto_rotate_period.0;
     check_rotation(period)?;
     if request.convergent_encryption.0 && !request.derived.0 {
@@ -231,7 +279,7 @@ pub(crate) struct KeyBody<'a> {
     key_size: Option<u16>,
     /// Not shown for type `hmac`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    keys: Option<BTreeMap<String, VersionBody>>,
+    keys: Option<BTreeMap<String, VersionBody<'a>>>,
     latest_version: u32,
     min_available_version: u32,
     min_decryption_version: u32,
@@ -239,6 +287,9 @@ pub(crate) struct KeyBody<'a> {
     name: &'a str,
     /// Ours: where the secret half lives.
     protection: Protection,
+    /// Ours: public halves of registered keys, in PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_keys: Option<BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     restore_info: Option<Milestone>,
     soft_deleted: bool,
@@ -256,9 +307,16 @@ pub(crate) struct KeyBody<'a> {
 /// One version: of a symmetric key its making in unix seconds, of a pair its public half.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum VersionBody {
+enum VersionBody<'a> {
+    /// The name of a registered key.
+    External(&'a str),
     Symmetric(i64),
-    Pair { certificate_chain: String, creation_time: String, name: &'static str, public_key: String },
+    Pair {
+        certificate_chain: String,
+        creation_time: String,
+        name: &'static str,
+        public_key: String,
+    },
 }
 
 impl<'a> KeyBody<'a> {
@@ -288,6 +346,7 @@ impl<'a> KeyBody<'a> {
             min_encryption_version: record.min_encryption_version,
             name: &key.name,
             protection: record.protection,
+            public_keys: key_type.is_external().then(|| public_keys(key)),
             restore_info: record.restore_info,
             soft_deleted: record.soft_deleted,
             supports_decryption: key_type.supports_encryption(),
@@ -310,9 +369,19 @@ fn shown_public_key(key_type: KeyType, der: &[u8]) -> Result<String, TransitErro
     }
 }
 
-fn versions(key: &Key, context: Option<&[u8]>) -> Result<BTreeMap<String, VersionBody>, TransitError> {
+fn public_keys(key: &Key) -> BTreeMap<String, String> {
+    let of =
+        |version: &KeyVersion| version.public_key.as_ref().map(|der| pem::write("PUBLIC KEY", der).to_string() + "\n");
+    key.versions.iter().filter_map(|(number, version)| Some((number.to_string(), of(version)?))).collect()
+}
+
+fn versions<'k>(key: &'k Key, context: Option<&[u8]>) -> Result<BTreeMap<String, VersionBody<'k>>, TransitError> {
     let mut shown = BTreeMap::new();
     for (number, version) in key.versions.iter() {
+        if let Material::External(external) = &version.material {
+            shown.insert(number.to_string(), VersionBody::External(external.shown()));
+            continue;
+        }
         let body = match &version.public_key {
             None => VersionBody::Symmetric(version.created_at.as_second()),
             Some(der) => VersionBody::Pair {

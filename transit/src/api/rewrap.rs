@@ -2,8 +2,9 @@
 
 use crate::{
     batch::{self, RewrapItem},
-    cipher::{CipherItem, RareOptions, Workbench, decrypt_in_hsm, encrypt_in_hsm},
+    cipher::{CipherItem, RareOptions, Workbench},
     error::{Failures, TransitError},
+    in_token::{decrypt_in_hsm, encrypt_in_hsm},
     input::Text,
     key::Key,
     large,
@@ -124,9 +125,8 @@ async fn in_hsm(engine: &Transit, key: &Key, request: &RewrapRequest<'_>) -> Res
 }
 
 async fn one_in_hsm(engine: &Transit, key: &Key, item: &CipherItem<'_>) -> Result<(u32, String), TransitError> {
-    let hsm = engine.hsm()?;
-    let plaintext = engine.supplied(key, || async { decrypt_in_hsm(hsm, key, item).await }).await?;
-    engine.supplied(key, || async { encrypt_in_hsm(hsm, key, &item.for_new_ciphertext(), &plaintext).await }).await
+    let plaintext = engine.supplied(key, || async { decrypt_in_hsm(engine, key, item).await }).await?;
+    engine.supplied(key, || async { encrypt_in_hsm(engine, key, &item.for_new_ciphertext(), &plaintext).await }).await
 }
 
 /// Writes `{"ciphertext":"…","key_version":N`.

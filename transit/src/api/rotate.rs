@@ -1,6 +1,10 @@
 //! `keys/:name/rotate`: adds a version, which is the one that encrypts and signs from then on.
 
-use crate::{api::keys::key_body, error::TransitError, input::Text, transit::Transit};
+use crate::{
+    api::keys::{key_body, registered_key},
+    input::Text,
+    transit::Transit,
+};
 use chancery_engine::{Call, Fault, Response};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -8,20 +12,28 @@ use std::sync::Arc;
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct RotateRequest<'a> {
-    /// Only for keys that live elsewhere, which this engine does not have.
+    /// The registered key of the new version, which may be another than that of the versions before.
     #[serde(borrow)]
     external_key_ref: Text<'a>,
+    #[serde(borrow)]
+    managed_key_name: Text<'a>,
+    #[serde(borrow)]
+    managed_key_id: Text<'a>,
 }
 
 /// Adds a version.
 pub(crate) async fn handle(engine: Arc<Transit>, call: Call) -> Result<Response, Fault> {
     let request: RotateRequest<'_> = call.parse()?;
     let (name, absent) = (call.captures.text("name"), || Fault::caller("key not found"));
-    if !request.external_key_ref.as_str().is_empty() {
-        let key_type = engine.key(name).await?.ok_or_else(absent)?.record.key_type.name();
-        let text = format!("cannot use external_key_ref on key of type {key_type}");
-        return Err(TransitError::Caller(text).into());
-    }
-    let key = engine.rotate(name).await?.ok_or_else(absent)?;
+    let key = engine.key(name).await?.ok_or_else(absent)?;
+    let given = [&request.external_key_ref, &request.managed_key_name, &request.managed_key_id].map(Text::as_str);
+    let rotated = match registered_key(key.record.key_type, given, "rotate")? {
+        Some(external) => {
+            key.usable()?;
+            engine.rotate_external(name, external).await?
+        }
+        None => engine.rotate(name).await?,
+    };
+    let key = rotated.ok_or_else(absent)?;
     key_body(&engine, &key).await
 }

@@ -1,5 +1,6 @@
 //! A mount with a root caller, spoken to in JSON.
 
+use crate::token;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chancery_engine::{
     Body, Call, Clock as _, Engine, Fault, Hosted, Identity, MountPoint, Operation, Response, RouteMiss, Verb,
@@ -8,7 +9,7 @@ use chancery_engine::{
     policy::{AccessRequest, Acl, Policy},
     response::Disposition,
 };
-use chancery_hsm::Hsm;
+use chancery_hsm::{ExternalKeys, Hsm};
 use chancery_store::{
     Changes, Initialize, SealChoice, Store,
     backend::{Backend, Memory},
@@ -50,7 +51,7 @@ impl Mount {
     pub(crate) async fn on(backend: Arc<dyn Backend>) -> Self {
         let store = Store::on(backend, Arc::new(Timestamp::now)).await.unwrap();
         store.barrier().initialize(Initialize { seal: SealChoice::Shamir { shares: 1, threshold: 1 } }).await.unwrap();
-        Self::start(store, Hsm::software(), ManualClock::at(NOW))
+        Self::start(store, token::open().await, ManualClock::at(NOW))
     }
 
     /// The mount as the next process finds it: only store, token and time are the same.
@@ -62,6 +63,16 @@ impl Mount {
         let view = store.view(VIEW);
         let transit = Transit::new(view, store.clone(), Some(hsm.clone()), Arc::new(clock.clone()));
         Self { engine: Hosted::new(Arc::clone(&transit)), transit, hsm, clock, store }
+    }
+
+    /// A mount that may use registered keys.
+    pub(crate) async fn with_external_keys(keys: Arc<dyn ExternalKeys>) -> Self {
+        let mut mount = Self::new().await;
+        let (view, clock) = (mount.store.view(VIEW), Arc::new(mount.clock.clone()));
+        let hsm = Some(mount.hsm.clone());
+        mount.transit = Transit::with_external_keys(view, mount.store.clone(), hsm, keys, clock);
+        mount.engine = Hosted::new(Arc::clone(&mount.transit));
+        mount
     }
 
     /// A mount with one key named `k`.
@@ -90,6 +101,7 @@ impl Mount {
     }
 
     pub(crate) async fn write(&self, path: &str, body: Value) -> Reply {
+        let body = token::protect(path, body);
         self.send(Verb::Write, path, body.to_string().into_bytes()).await
     }
 

@@ -21,6 +21,7 @@ mod decrypt;
 mod derive_key;
 mod encrypt;
 mod export;
+mod external;
 mod harness;
 mod hash_and_random;
 mod hmac;
@@ -37,7 +38,11 @@ mod rewrap;
 mod rotation;
 mod set_certificate;
 mod sign;
+<<<<<<< HEAD
 mod usage;
+=======
+mod token;
+>>>>>>> 5e6c907 (Let transit keys name keys that somebody else made)
 mod verify;
 mod versions;
 mod wrapping_key;
