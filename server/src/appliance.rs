@@ -122,6 +122,7 @@ impl Appliance {
         }
         self.core.seal().await;
         self.core.remove_system();
+        self.core.external_keys.shutdown().await;
         if let Some(hsm) = &self.core.hsm {
             hsm.shutdown().await;
         }

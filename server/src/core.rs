@@ -2,6 +2,7 @@
 
 use crate::{
     audit::{Audit, NewDevice},
+    external::{ExternalKeyRegistry, KmsLibrary},
     fault::from_store,
     metrics::Metrics,
     mount::{LeaseBounds, Mounted, Mounts, factory::Factory},
@@ -13,6 +14,7 @@ use chancery_store::{BarrierPhase, Changes, SealKind, Store};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{
         Arc, OnceLock,
@@ -36,6 +38,8 @@ pub struct Core {
     pub leases: Leases,
     /// The mount table.
     pub mounts: Arc<Mounts>,
+    /// Registered keys of the operator's tokens.
+    pub external_keys: Arc<ExternalKeyRegistry>,
     /// The audit sinks.
     pub audit: Arc<Audit>,
     /// Counters.
@@ -71,6 +75,8 @@ pub struct Settings {
     pub audit: Vec<NewDevice>,
     /// Where sinks enabled over the API may write files; anywhere where there is none (CVE-2025-6000).
     pub audit_directory: Option<PathBuf>,
+    /// PKCS#11 libraries that registered keys may name, by alias.
+    pub kms_libraries: BTreeMap<String, KmsLibrary>,
 }
 
 /// Who this installation is; made at the first unseal, stored sealed.
@@ -107,6 +113,7 @@ impl Default for Settings {
             unauthenticated_metrics: false,
             audit: Vec::new(),
             audit_directory: None,
+            kms_libraries: BTreeMap::new(),
         }
     }
 }
@@ -121,9 +128,16 @@ impl Core {
         let policies = Policies::new(store.clone(), Arc::clone(&clock));
         let tokens = Tokens::new(store.clone(), Arc::clone(&clock), policies.clone());
         let leases = Leases::new(tokens.clone());
-        let factory =
-            Factory { store: store.clone(), hsm: hsm.clone(), clock: Arc::clone(&clock), tokens: tokens.clone() };
+        let external_keys = ExternalKeyRegistry::new(store.clone(), hsm.clone(), settings.kms_libraries.clone());
+        let factory = Factory {
+            store: store.clone(),
+            hsm: hsm.clone(),
+            external_keys: Arc::clone(&external_keys),
+            clock: Arc::clone(&clock),
+            tokens: tokens.clone(),
+        };
         let mounts = Arc::new(Mounts::new(store.clone(), settings.leases, factory));
+        external_keys.set_mounts(Arc::downgrade(&mounts));
         let revoker: std::sync::Weak<dyn LeaseRevoker> =
             Arc::downgrade(&(Arc::clone(&mounts) as Arc<dyn LeaseRevoker>));
         leases.set_revoker(revoker);
@@ -136,6 +150,7 @@ impl Core {
             tokens,
             leases,
             mounts,
+            external_keys,
             audit,
             metrics,
             settings,
@@ -232,6 +247,7 @@ impl Core {
         // First the barrier: a request still on its way must not read again what is forgotten next.
         self.store.barrier().seal().await;
         self.mounts.forget();
+        self.external_keys.forget();
         self.tokens.forget();
     }
 

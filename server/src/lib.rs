@@ -7,6 +7,7 @@
 //! | [`core`] | the shared state, unseal and seal |
 //! | [`pipeline`](mod@pipeline) | the one function every request goes through |
 //! | [`mount`] | mount table, router, engine kinds |
+//! | [`external`] | registered keys of the operator's tokens, and which mount may use them |
 //! | [`sys`](mod@sys) | the endpoints that run the appliance itself |
 //! | [`audit`] | sinks, hash chain, checkpoints, verification |
 //! | [`hardening`] | what the process gives up so that its memory stays its own |
@@ -17,6 +18,7 @@ pub mod appliance;
 pub mod audit;
 pub mod config;
 pub mod core;
+pub mod external;
 mod fault;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -12,16 +12,19 @@
 //! | [`audit`] | audit, audit-hash |
 //! | [`wrapping`], [`leases`] | wrapping/*, leases/*, and the older spellings |
 //! | [`keyring`], [`root_generation`], [`rekey`] | key-status, rotate, generate-root, rekey, rotate/root, rotate/recovery |
+//! | [`external_keys`], [`managed_keys`] | registered keys of the operator's tokens, in two dialects |
 //! | [`tools`], [`host`], [`ui`], [`openapi`], [`configuration`] | the rest |
 
 mod audit;
 mod capabilities;
 mod ceremony;
 mod configuration;
+mod external_keys;
 mod host;
 mod init;
 mod keyring;
 mod leases;
+mod managed_keys;
 mod mount_view;
 mod mounts;
 mod openapi;
@@ -74,7 +77,7 @@ impl System {
 #[async_trait]
 impl Service for System {
     fn routes() -> RouteTable<Self> {
-        let families: [fn() -> Vec<Route<Self>>; 19] = [
+        let families: [fn() -> Vec<Route<Self>>; 21] = [
             status::routes,
             init::routes,
             unseal::routes,
@@ -89,6 +92,8 @@ impl Service for System {
             keyring::routes,
             root_generation::routes,
             rekey::routes,
+            external_keys::routes,
+            managed_keys::routes,
             tools::routes,
             host::routes,
             ui::routes,

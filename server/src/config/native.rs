@@ -6,10 +6,11 @@ use super::{
 use crate::{
     audit::NewDevice,
     core::Settings,
+    external::{KmsLibrary, parameters::OWN_LIBRARY},
     http::{BodyLimits, listener::ListenerConfig, tls::TlsSource},
     mount::LeaseBounds,
 };
-use chancery_engine::wire::parse_duration;
+use chancery_engine::{route::is_name, wire::parse_duration};
 use chancery_hsm::TokenChoice;
 use chancery_store::SealKind;
 use serde::Deserialize;
@@ -27,6 +28,8 @@ struct Document {
     #[serde(default)]
     storage: Storage,
     hsm: Option<Hsm>,
+    #[serde(default)]
+    kms_library: BTreeMap<String, Library>,
     #[serde(default)]
     seal: Seal,
     #[serde(default)]
@@ -75,6 +78,15 @@ struct Hsm {
     serial: Option<String>,
     slot: Option<u64>,
     pin: String,
+    sessions: Option<usize>,
+    queue: Option<usize>,
+}
+
+/// A PKCS#11 library that registered keys may name by the alias it stands under.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Library {
+    module: String,
     sessions: Option<usize>,
     queue: Option<usize>,
 }
@@ -183,6 +195,9 @@ fn settings(
     if let Some(address) = &document.api_address {
         settings.api_address.clone_from(address);
     }
+    for (alias, library) in &document.kms_library {
+        settings.kms_libraries.insert(checked_alias(alias)?, library.read()?);
+    }
     settings.leases = document.lease.read()?;
     settings.unauthenticated_metrics = document.telemetry.unauthenticated_metrics_access.unwrap_or(false);
     settings.audit_directory = Some(state.join("audit"));
@@ -249,6 +264,25 @@ impl Hsm {
             queue: self.queue,
         })
     }
+}
+
+impl Library {
+    fn read(&self) -> Result<KmsLibrary, ConfigError> {
+        Ok(KmsLibrary { module: find_module(&self.module)?, sessions: self.sessions, queue: self.queue })
+    }
+}
+
+/// An alias that registrations can name and that is not the one of the appliance's own token.
+pub(super) fn checked_alias(alias: &str) -> Result<String, ConfigError> {
+    if alias == OWN_LIBRARY {
+        let what = format!("kms_library {OWN_LIBRARY:?} is the alias of the appliance's own token");
+        return Err(ConfigError::new(what, "choose another name"));
+    }
+    if !is_name(alias) {
+        let what = format!("kms_library {alias:?} is not a name");
+        return Err(ConfigError::new(what, "use letters, digits, and - or . between them"));
+    }
+    Ok(alias.to_owned())
 }
 
 impl Seal {
@@ -389,6 +423,9 @@ mod tests {
         for (text, expected) in [
             (String::new(), "no listener"),
             (format!("{MINIMAL}seal.type = \"pkcs11\"\n"), "there is no hsm"),
+            (format!("{MINIMAL}kms_library.hsm = {{ module = \"softhsm2\" }}\n"), "own token"),
+            (format!("{MINIMAL}kms_library.a = {{ module = \"/none.so\" }}\n"), "is not there"),
+            (format!("{MINIMAL}kms_library.\"a b\" = {{ module = \"softhsm2\" }}\n"), "is not a name"),
             (format!("{MINIMAL}storage.url = \"postgres://x\"\n"), "storage.url"),
             (format!("{MINIMAL}lease = {{ default_ttl = \"2h\", max_ttl = \"1h\" }}\n"), "default lease time"),
             ("listener.api = { address = \"x\", tls_cert = \"a\" }\n".to_owned(), "only one of"),

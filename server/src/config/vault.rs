@@ -4,11 +4,12 @@
 
 use super::{
     CheckpointConfig, Config, ConfigError, HsmConfig, SecretReference, StorageConfig, find_module,
-    native::{check_bounds, seconds},
+    native::{check_bounds, checked_alias, seconds},
 };
 use crate::{
     audit::NewDevice,
     core::Settings,
+    external::KmsLibrary,
     http::{BodyLimits, listener::ListenerConfig, tls::TlsSource},
 };
 use chancery_engine::SecretString;
@@ -18,11 +19,12 @@ use serde_json::{Map, Value};
 use std::{collections::BTreeMap, path::Path};
 
 /// Top-level keys that are understood.
-const UNDERSTOOD: [&str; 13] = [
+const UNDERSTOOD: [&str; 14] = [
     "listener",
     "storage",
     "backend",
     "seal",
+    "kms_library",
     "audit",
     "telemetry",
     "api_addr",
@@ -101,6 +103,7 @@ pub(super) fn read(text: &str) -> Result<Config, ConfigError> {
     if storage == StorageConfig::Memory {
         "inmem".clone_into(&mut settings.storage_type);
     }
+    settings.kms_libraries = kms_libraries(&document)?;
     settings.cluster_name = string(&document, "cluster_name")?;
     settings.api_address = string(&document, "api_addr")?.unwrap_or_default();
     if let Some(text) = string(&document, "max_lease_ttl")? {
@@ -248,6 +251,25 @@ impl Reader {
         };
         Ok(HsmConfig { module: find_module(&library)?, token, pin, sessions: None, queue: None })
     }
+}
+
+/// `kms_library "pkcs11" { name = "…", library = "…" }` of Vault Enterprise.
+fn kms_libraries(document: &Map<String, Value>) -> Result<BTreeMap<String, KmsLibrary>, ConfigError> {
+    let mut libraries = BTreeMap::new();
+    for (kind, stanza) in stanzas(document, "kms_library")? {
+        if kind != "pkcs11" {
+            return Err(ConfigError::new(
+                format!("kms_library {kind:?} is not supported"),
+                "use kms_library \"pkcs11\"",
+            ));
+        }
+        known_keys("kms_library: ", stanza, &["name", "library"])?;
+        let missing = |key: &str| ConfigError::new(format!("kms_library has no {key}"), format!("add {key} = …"));
+        let alias = checked_alias(&string(stanza, "name")?.ok_or_else(|| missing("name"))?)?;
+        let module = find_module(&string(stanza, "library")?.ok_or_else(|| missing("library"))?)?;
+        libraries.insert(alias, KmsLibrary { module, sessions: None, queue: None });
+    }
+    Ok(libraries)
 }
 
 /// `audit "file" "path" { options { … } }` of OpenBao.

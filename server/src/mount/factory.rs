@@ -1,6 +1,7 @@
 //! The engine kinds this appliance knows, and how one is made for a mount.
 
 use super::table::{MountClass, MountEntry};
+use crate::external::ExternalKeyRegistry;
 use chancery_auth::{AppRole, Cubbyhole, TokenEngine, Tokens, Userpass};
 use chancery_ca::CertificateAuthority;
 use chancery_engine::{Clock, Engine, Fault, Hosted};
@@ -14,6 +15,7 @@ use std::sync::Arc;
 pub(crate) struct Factory {
     pub(crate) store: Store,
     pub(crate) hsm: Option<Hsm>,
+    pub(crate) external_keys: Arc<ExternalKeyRegistry>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tokens: Tokens,
 }
@@ -39,7 +41,11 @@ impl Factory {
         let clock = Arc::clone(&self.clock);
         let version = entry.tuning.options.as_ref().and_then(|options| options.get("version")).map(String::as_str);
         Ok(match (entry.kind.as_str(), version) {
-            ("transit", _) => Arc::new(Hosted::new(Transit::new(view, store, self.hsm.clone(), clock))),
+            ("transit", _) => {
+                let external_keys = self.external_keys.for_mount(&entry.uuid);
+                let hsm = self.hsm.clone();
+                Arc::new(Hosted::new(Transit::with_external_keys(view, store, hsm, external_keys, clock)))
+            }
             ("pki", _) => Arc::new(Hosted::new(CertificateAuthority::new(view, store, self.hsm.clone(), clock))),
             ("kv-v2", _) | ("kv", Some("2")) => Arc::new(Hosted::new(Versioned::new(view, store, clock))),
             ("kv" | "kv-v1" | "generic", _) => Arc::new(Hosted::new(Plain::new(view, store))),

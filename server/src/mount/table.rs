@@ -68,6 +68,8 @@ pub struct Tuning {
     pub plugin_version: String,
     /// `force_no_cache`
     pub force_no_cache: bool,
+    /// `allowed_managed_keys`: registered keys this mount may use.
+    pub allowed_managed_keys: Vec<String>,
 }
 
 /// What the caller of [`Mounts::mount`](super::Mounts::mount) asks for.

@@ -35,6 +35,8 @@ pub(super) struct MountView<'a> {
 #[derive(Serialize)]
 pub(super) struct ConfigView<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    allowed_managed_keys: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
     allowed_response_headers: &'a [String],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     audit_non_hmac_request_keys: &'a [String],
@@ -103,6 +105,7 @@ impl<'a> ConfigView<'a> {
     pub(super) fn of(mounted: &'a Mounted) -> Self {
         let tuning = &mounted.entry.tuning;
         Self {
+            allowed_managed_keys: &tuning.allowed_managed_keys,
             allowed_response_headers: &tuning.allowed_response_headers,
             audit_non_hmac_request_keys: &tuning.audit_non_hmac_request_keys,
             audit_non_hmac_response_keys: &tuning.audit_non_hmac_response_keys,
@@ -148,9 +151,7 @@ pub(super) struct TuneRequest {
     plugin_version: Option<Text>,
     force_no_cache: Option<Flag>,
     pub(super) options: Option<KeyValues>,
-    /// Vault Enterprise's; nothing here answers to it.
-    #[serde(rename = "allowed_managed_keys")]
-    _allowed_managed_keys: Option<CommaList>,
+    allowed_managed_keys: Option<CommaList>,
     /// Vault's lock-out of users who guess.
     #[serde(rename = "user_lockout_config")]
     _user_lockout_config: Option<serde::de::IgnoredAny>,
@@ -199,6 +200,7 @@ impl TuneRequest {
             (&self.audit_non_hmac_response_keys, &mut tuning.audit_non_hmac_response_keys),
             (&self.passthrough_request_headers, &mut tuning.passthrough_request_headers),
             (&self.allowed_response_headers, &mut tuning.allowed_response_headers),
+            (&self.allowed_managed_keys, &mut tuning.allowed_managed_keys),
         ] {
             if let Some(CommaList(list)) = given {
                 place.clone_from(list);

@@ -13,6 +13,8 @@ use std::{collections::BTreeMap, sync::Arc};
 #[derive(Serialize)]
 struct TuneResponse<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    allowed_managed_keys: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
     allowed_response_headers: &'a [String],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     audit_non_hmac_request_keys: &'a [String],
@@ -64,6 +66,7 @@ async fn read(system: Arc<System>, call: Call, class: MountClass) -> Result<Resp
         .ok_or_else(|| Fault::Caller(format!("cannot fetch sysview for path \"{path}/\"")))?;
     let (tuning, point) = (&mounted.entry.tuning, &mounted.point);
     Response::data(&TuneResponse {
+        allowed_managed_keys: &tuning.allowed_managed_keys,
         allowed_response_headers: &tuning.allowed_response_headers,
         audit_non_hmac_request_keys: &tuning.audit_non_hmac_request_keys,
         audit_non_hmac_response_keys: &tuning.audit_non_hmac_response_keys,

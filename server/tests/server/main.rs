@@ -11,6 +11,8 @@ mod canary;
 #[cfg(test)]
 mod doors;
 #[cfg(test)]
+mod external_keys;
+#[cfg(test)]
 mod hostile_http;
 #[cfg(test)]
 mod mounts;
