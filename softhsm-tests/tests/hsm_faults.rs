@@ -90,18 +90,6 @@ impl Bench {
     }
 }
 
-impl Shim {
-    /// The next `times` calls of `function` return `code`.
-    pub(crate) fn fail(&self, function: &str, code: u64, times: u64) {
-        self.order(&format!("fail {function} {code:#x} {times}"));
-    }
-
-    /// Calls of `function` so far.
-    pub(crate) fn count(&self, function: &str) -> u64 {
-        self.order(&format!("count {function}")).parse().expect("a number")
-    }
-}
-
 async fn make(hsm: &Hsm, algorithm: KeyAlgorithm, purpose: KeyPurpose) -> Result<KeyReference, String> {
     hsm.generate(KeySpec::new(algorithm, purpose, "faults")).await.map_err(said("generate"))
 }

@@ -42,4 +42,14 @@ impl Shim {
         assert_ne!(answer.trim(), "not understood", "{order}");
         answer.trim().to_owned()
     }
+
+    /// The next `times` calls of `function` return `code`.
+    pub(crate) fn fail(&self, function: &str, code: u64, times: u64) {
+        self.order(&format!("fail {function} {code:#x} {times}"));
+    }
+
+    /// Calls of `function` so far.
+    pub(crate) fn count(&self, function: &str) -> u64 {
+        self.order(&format!("count {function}")).parse().expect("a number")
+    }
 }
