@@ -185,8 +185,7 @@ impl Transit {
             .transact("rotate transit key", || async {
                 let mut changes = Changes::default();
                 if let Some(mut stored) = self.storage.record(name).await? {
-                    let number = stored.record.latest_version.checked_add(1).ok_or(TransitError::NoSuchVersion)?;
-                    stored.record.latest_version = number;
+                    let number = stored.record.add_version(version.created_at)?;
                     self.storage.add_version(&mut changes, name, number, &version)?;
                     self.storage.replace(&mut changes, name, &stored)?;
                 }

@@ -38,11 +38,8 @@ mod rewrap;
 mod rotation;
 mod set_certificate;
 mod sign;
-<<<<<<< HEAD
-mod usage;
-=======
 mod token;
->>>>>>> 5e6c907 (Let transit keys name keys that somebody else made)
+mod usage;
 mod verify;
 mod versions;
 mod wrapping_key;
