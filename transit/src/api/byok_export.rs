@@ -6,7 +6,7 @@ use crate::{
     error::TransitError,
     input::{Text, given},
     key::Key,
-    key_type::{KeyType, Protection},
+    key_type::Protection,
     transit::Transit,
     version::StoredMaterial,
     wrapping::{self, OaepHash},
