@@ -63,7 +63,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(token: &Token) -> usize {
-    let client = Client::start(&token.module).await;
+    let client = Client::start(token).await;
     let bench = Bench { client, shim: Shim::at(&token.place) };
     let wanted = std::env::args().nth(1).filter(|argument| !argument.starts_with('-')).unwrap_or_default();
     let mut failures = 0;

@@ -8,6 +8,7 @@
 #[path = "support/softhsm.rs"]
 mod softhsm;
 #[path = "support/token.rs"]
+#[expect(dead_code, reason = "the suite opens the token itself")]
 mod token;
 
 use std::{

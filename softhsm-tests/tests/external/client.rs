@@ -1,8 +1,8 @@
 //! An appliance in this process, spoken to over HTTP as root.
 
-use crate::token::{LABEL, PIN};
+use crate::token::Token;
 use chancery_engine::SystemClock;
-use chancery_hsm::{Hsm, Pin, Pkcs11Config, TokenChoice};
+use chancery_hsm::Hsm;
 use chancery_server::{
     Appliance,
     config::Config,
@@ -11,7 +11,7 @@ use chancery_server::{
 };
 use chancery_store::{Initialize, SealChoice, Store};
 use serde_json::Value;
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 pub(crate) struct Client {
     appliance: Appliance,
@@ -21,13 +21,11 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// An appliance with a token of its own behind `module`, which it also knows as the library `operator`.
-    pub(crate) async fn start(module: &Path) -> Self {
-        let pin = Pin::new(PIN).expect("the PIN is not empty");
-        let hsm = Hsm::open(Pkcs11Config::new(module, TokenChoice::Label(LABEL.into()), pin)).await;
-        let hsm = hsm.expect("the appliance's token opens");
+    /// An appliance with a token of its own, whose module it also knows as the library `operator`.
+    pub(crate) async fn start(token: &Token) -> Self {
+        let hsm = Hsm::open(token.config()).await.expect("the appliance's token opens");
         let store = Store::memory().await.expect("a store");
-        let library = KmsLibrary { module: module.to_owned(), sessions: Some(2), queue: None };
+        let library = KmsLibrary { module: token.module.clone(), sessions: Some(2), queue: None };
         let settings =
             Settings { kms_libraries: BTreeMap::from([("operator".to_owned(), library)]), ..Settings::default() };
         let seal = SealChoice::Pkcs11 {

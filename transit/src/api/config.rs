@@ -5,7 +5,7 @@ use crate::{
     error::TransitError,
     input::given,
     key::KeyRecord,
-    key_type::{KeyType, Protection},
+    key_type::Protection,
     transit::Transit,
 };
 use chancery_engine::{
