@@ -128,7 +128,7 @@ fn content(flags: &ImportFlags) -> Result<Zeroizing<Vec<u8>>> {
 }
 
 fn options(flags: &ImportFlags) -> Map<String, Value> {
-    let switch = |on: bool| on.then(|| json!(true));
+    let switch = |on: bool| on.then_some(json!(true));
     let mut options = vec![("context", flags.context.as_ref().map(|context| json!(context)))];
     match flags.version {
         Some(version) => options.push(("version", version.map(|version| json!(version)))),

@@ -159,7 +159,7 @@ fn list(mount: &Mount<'_>, output: &Output) -> Result<()> {
 
 fn create_body(flags: &CreateFlags) -> Result<Map<String, Value>> {
     let mut body = parameters::pairs(&flags.parameters)?;
-    let switch = |on: bool| on.then(|| json!(true));
+    let switch = |on: bool| on.then_some(json!(true));
     for (name, value) in [
         ("type", flags.kind.as_ref().map(|kind| json!(kind))),
         ("derived", switch(flags.derived)),
@@ -175,7 +175,7 @@ fn create_body(flags: &CreateFlags) -> Result<Map<String, Value>> {
 }
 
 fn config_body(flags: &ConfigFlags) -> Map<String, Value> {
-    let switch = |on: bool| on.then(|| json!(true));
+    let switch = |on: bool| on.then_some(json!(true));
     [
         ("min_decryption_version", flags.min_decryption_version.map(|version| json!(version))),
         ("min_encryption_version", flags.min_encryption_version.map(|version| json!(version))),

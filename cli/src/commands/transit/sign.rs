@@ -182,7 +182,7 @@ fn body(what: &WhatFlags, how: &HowFlags) -> Result<Map<String, Value>> {
     let mut body = Map::from_iter([("input".to_owned(), json!(input))]);
     let text = |text: &Option<String>| text.as_ref().map(|text| json!(text));
     add(&mut body, "hash_algorithm", how.hash.map(|hash| json!(hash.wire())));
-    add(&mut body, "prehashed", (how.prehashed || how.hash_here).then(|| json!(true)));
+    add(&mut body, "prehashed", (how.prehashed || how.hash_here).then_some(json!(true)));
     add(&mut body, "signature_algorithm", text(&how.signature_algorithm));
     add(&mut body, "salt_length", text(&how.salt_length));
     add(&mut body, "marshaling_algorithm", text(&how.marshaling_algorithm));
