@@ -38,8 +38,8 @@ impl Kind {
         let rest = text.strip_prefix(PREFIX).ok_or_else(|| self.invalid("no prefix"))?;
         let (number, payload) = rest.split_once(':').ok_or_else(|| self.invalid("wrong number of fields"))?;
         let version = number.parse::<i64>().map_err(|_| self.invalid("version number could not be decoded"))?;
-        // Version 0 was written by Vault before 0.3 and means the first version.
-        let version = if version == 0 && self != Self::Hmac { 1 } else { version };
+        // Version 0 was written by Vault before 0.3, when there were no signatures, and means the first version.
+        let version = if version == 0 && self == Self::Ciphertext { 1 } else { version };
         Ok(Envelope { version, payload })
     }
 
@@ -94,6 +94,7 @@ mod tests {
     fn version_zero_is_read_as_one_except_in_hmacs() {
         assert_eq!(Kind::Ciphertext.parse("vault:v0:x").unwrap().version, 1);
         assert_eq!(Kind::Signature.parse("vault:v+2:x").unwrap().version, 2);
+        assert_eq!(Kind::Signature.parse("vault:v0:x").unwrap().version, 0);
         assert_eq!(Kind::Hmac.parse("vault:v0:x").unwrap().version, 0);
     }
 

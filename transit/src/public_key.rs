@@ -212,6 +212,15 @@ fn ml_dsa_key(key_type: KeyType, parameters: Option<AnyRef<'_>>, key: &[u8]) -> 
         return Err("x509: ML-DSA key encoded with illegal parameters");
     }
     let identifier = ml_dsa_identifier(key_type).ok_or(MALFORMED)?;
+    // FIPS 204 table 2
+    let size = match key_type {
+        KeyType::MlDsa44 => 1312,
+        KeyType::MlDsa65 => 1952,
+        _ => 2592,
+    };
+    if key.len() != size {
+        return Err(MALFORMED);
+    }
     Ok(PublicKey::MlDsa(key_type, spki(identifier, None, key)?))
 }
 

@@ -458,11 +458,13 @@ fn to_jws(key_type: KeyType, signature: Vec<u8>) -> Result<Vec<u8>, TransitError
 
 /// r and s side by side to DER; other signatures stay as they are.
 fn from_jws(key_type: KeyType, signature: Vec<u8>) -> Result<Vec<u8>, TransitError> {
-    if key_type.ecdsa_field_bytes().is_none() {
-        return Ok(signature);
-    }
+    let Some(width) = key_type.ecdsa_field_bytes() else { return Ok(signature) };
     let invalid = |_| TransitError::caller("supplied signature is invalid");
-    let (r, s) = signature.split_at(signature.len() / 2);
+    // RFC 7518 §3.4: both sides have the field's full width, else one signature could be written in many ways.
+    let (r, s) = match signature.split_at_checked(width) {
+        Some((r, s)) if s.len() == width => (r, s),
+        _ => return Err(TransitError::caller("supplied signature is invalid")),
+    };
     let (r, s) = (UintRef::new(r).map_err(invalid)?, UintRef::new(s).map_err(invalid)?);
     EcdsaSignature { r, s }.to_der().map_err(invalid)
 }
@@ -477,6 +479,9 @@ mod tests {
             let sides = [r, s].concat();
             let der = from_jws(KeyType::EcdsaP256, sides.clone()).unwrap();
             assert_eq!(to_jws(KeyType::EcdsaP256, der).unwrap(), sides);
+        }
+        for size in [0, 2, 40, 62, 63, 65, 66, 128] {
+            assert!(from_jws(KeyType::EcdsaP256, vec![1; size]).is_err(), "{size} bytes");
         }
     }
 

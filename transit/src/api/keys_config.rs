@@ -8,7 +8,7 @@ use std::sync::Arc;
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct KeysConfigRequest {
-    disable_upsert: Option<Flag>,
+    disable_upsert: Flag,
 }
 
 /// Shows the settings.
@@ -16,13 +16,11 @@ pub(crate) async fn read(engine: Arc<Transit>, _call: Call) -> Result<Response, 
     Response::data(&engine.storage.configuration().await.map_err(TransitError::from)?)
 }
 
-/// Changes what the request names.
+/// Changes the settings; what the request leaves out is off again, as on the servers clients were written for.
 pub(crate) async fn write(engine: Arc<Transit>, call: Call) -> Result<Response, Fault> {
     let request: KeysConfigRequest = call.parse()?;
     let mut configuration: KeysConfiguration = engine.storage.configuration().await.map_err(TransitError::from)?;
-    if let Some(Flag(disabled)) = request.disable_upsert {
-        configuration.disable_upsert = disabled;
-        engine.storage.configure(configuration).await.map_err(TransitError::from)?;
-    }
+    configuration.disable_upsert = request.disable_upsert.0;
+    engine.storage.configure(configuration).await.map_err(TransitError::from)?;
     Response::data(&configuration)
 }
