@@ -199,7 +199,7 @@ def macs():
 def cmacs():
     for kind, size in (("aes128-cmac", 16), ("aes256-cmac", 32)):
         key = fixed(size, kind)
-        for text in TEXTS:
+        for text in TEXTS[1:]:
             maker = cmac.CMAC(algorithms.AES(key))
             maker.update(text)
             yield {"type": kind, "key": b64(key), "input": b64(text), "cmac": f"vault:v1:{b64(maker.finalize())}"}
