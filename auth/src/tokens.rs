@@ -15,11 +15,12 @@ pub(crate) use wrapping::RESPONSE_KEY;
 pub use wrapping::{Wrapped, WrappingInformation};
 
 use crate::{error::stored, leases::LeaseBook, policies::Policies, salt};
-use aws_lc_rs::hmac;
 use chancery_engine::{Clock, Fault, SecretString};
 use chancery_store::{Page, Store};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use parking_lot::RwLock;
 use record::{Places, TokenRecord};
+use sha2::Sha256;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -39,7 +40,8 @@ struct Inner {
 
 /// Keys that never leave the store but in memory.
 struct Secrets {
-    salt: hmac::Key,
+    /// Holds the state behind the key: of a hash for every request, only the token's own bytes are left to do.
+    salt: Hmac<Sha256>,
     batch: Zeroizing<Vec<u8>>,
 }
 
@@ -97,8 +99,9 @@ impl Tokens {
     /// The hash a token is stored under.
     pub(crate) async fn key_of(&self, token: &SecretString) -> Result<String, Fault> {
         let secrets = self.secrets().await?;
-        let tag = hmac::sign(&secrets.salt, token.expose().as_bytes());
-        Ok(data_encoding::HEXLOWER.encode(tag.as_ref()))
+        let mut salted = secrets.salt.clone();
+        salted.update(token.expose().as_bytes());
+        Ok(data_encoding::HEXLOWER.encode(&salted.finalize().into_bytes()))
     }
 
     /// The live token, by its text.
@@ -141,7 +144,8 @@ impl Tokens {
         let (store, view) = (&self.0.store, &self.0.places.secrets);
         let salt = salt::read_or_make(store, view, "salt").await?;
         let batch = salt::read_or_make(store, view, "batch").await?;
-        let secrets = Arc::new(Secrets { salt: hmac::Key::new(hmac::HMAC_SHA256, &salt), batch });
+        let salt = Hmac::new_from_slice(&salt).map_err(|_| Fault::Bug("HMAC refused a key".to_owned()))?;
+        let secrets = Arc::new(Secrets { salt, batch });
         *self.0.secrets.write() = Some(Arc::clone(&secrets));
         Ok(secrets)
     }

@@ -2,6 +2,8 @@
 //!
 //! The scan allocates nothing and does not judge syntax: a text that is not JSON is left for the parser to refuse.
 
+use memchr::memchr2;
+
 /// How large a JSON text may be in its parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -40,14 +42,15 @@ pub enum LimitError {
 pub fn check_json_limits(json: &[u8], limits: &Limits) -> Result<(), LimitError> {
     let (mut depth, mut strings, mut total) = (0_usize, 0_usize, 0_usize);
     let mut in_scalar = false;
-    let mut bytes = json.iter();
-    while let Some(&byte) = bytes.next() {
+    let mut rest = json;
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
         let was_in_scalar = std::mem::replace(&mut in_scalar, false);
         match byte {
             b'"' => {
                 strings += 1;
                 total += 1;
-                skip_string(&mut bytes);
+                rest = behind_string(behind);
                 if strings > limits.max_strings {
                     return Err(LimitError::TooManyStrings(limits.max_strings));
                 }
@@ -75,14 +78,17 @@ pub fn check_json_limits(json: &[u8], limits: &Limits) -> Result<(), LimitError>
     Ok(())
 }
 
-fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {
-    while let Some(&byte) = bytes.next() {
-        match byte {
-            b'"' => return,
-            b'\\' => drop(bytes.next()),
-            _ => {}
+/// What follows the closing quote of the string that `text` begins in.
+fn behind_string(text: &[u8]) -> &[u8] {
+    let mut at = 0;
+    while let Some(found) = memchr2(b'"', b'\\', text.get(at..).unwrap_or_default()) {
+        at += found;
+        if text.get(at) == Some(&b'"') {
+            return text.get(at + 1..).unwrap_or_default();
         }
+        at += 2;
     }
+    &[]
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `entry` | the text of an entry, in Vault's shape |
 //! | `redact` | keyed hashes in place of values |
+//! | `salt` | the key of those hashes |
 //! | `sink` | group-written files, pipes, standard output |
 //! | `chain`, `checkpoint` | what proves that no line is missing or changed |
 //! | `device` | what is stored of an enabled sink, its options |
@@ -18,6 +19,7 @@ mod checkpoint;
 mod device;
 mod entry;
 mod redact;
+mod salt;
 mod sink;
 mod verify;
 
@@ -30,6 +32,7 @@ pub use verify::{MAX_PROBLEMS, Problem, Report, fingerprint, verify};
 
 use crate::{
     fault::{from_hsm, from_store},
+    heavy,
     metrics::Metrics,
     mount::Mounted,
     reply::Reply,
@@ -117,8 +120,9 @@ impl Audit {
     pub async fn open(&self, subject: &Subject<'_>, mounted: Option<Arc<Mounted>>) -> Result<Opened, Fault> {
         let is_list = matches!(subject.operation, Operation::List | Operation::Scan);
         let devices = self.devices.load_full();
-        let contexts: Vec<_> =
-            devices.iter().map(|device| (Arc::clone(device), device.style.context(subject))).collect();
+        let contexts: Vec<_> = heavy::over(subject.request.body.json().len(), || {
+            devices.iter().map(|device| (Arc::clone(device), device.style.context(subject))).collect()
+        });
         if !contexts.is_empty() {
             let time = self.clock.now().to_string();
             let lines =
@@ -139,11 +143,12 @@ impl Audit {
         }
         let time = self.clock.now().to_string();
         let answered = Answered { reply: &reply, mounted: opened.mounted.as_deref(), is_list: opened.is_list };
-        let lines = opened
-            .contexts
-            .iter()
-            .map(|(device, context)| (device, device.style.response_line(&time, context, &answered)));
-        if self.write(lines.collect()).await {
+        let bytes = reply.outcome.as_ref().ok().and_then(|response| response.data.as_ref());
+        let lines = heavy::over(bytes.map_or(0, |data| data.expose().len()), || {
+            let lines = opened.contexts.iter();
+            lines.map(|(device, context)| (device, device.style.response_line(&time, context, &answered))).collect()
+        });
+        if self.write(lines).await {
             return Audited(reply);
         }
         self.metrics.audit_failed(false);

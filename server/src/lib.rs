@@ -23,6 +23,7 @@ mod fault;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod hardening;
+mod heavy;
 mod help;
 pub mod http;
 mod ids;

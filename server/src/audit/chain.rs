@@ -1,9 +1,10 @@
 //! The hash chain: every line ends in `,"seq":N,"prev_hash":"…","hash":"…"}`, where `hash` is SHA-256 over the bytes of
 //! the line before `,"hash":`. No line can be altered, dropped or moved without breaking the next one.
 
+use super::salt::hex;
 use aws_lc_rs::digest;
-use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
+use std::io::Write as _;
 
 /// Where a chain stands: number and hash of its last line. The first line has number 1 and the hash of nothing before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,8 @@ const HASH_MEMBER: &[u8] = b",\"hash\":\"";
 const PREV_MEMBER: &[u8] = b",\"prev_hash\":\"";
 const SEQ_MEMBER: &[u8] = b",\"seq\":";
 const HEX_HASH: usize = 64;
+/// Room that the chain members take at most.
+pub(crate) const LINK_BYTES: usize = 192;
 
 impl Default for ChainHead {
     fn default() -> Self {
@@ -36,21 +39,21 @@ impl Default for ChainHead {
 }
 
 impl ChainHead {
-    /// Appends `prefix`, `line` (an object without its closing brace) and the chain members to `out`, and moves on.
-    pub(crate) fn append(&mut self, prefix: &str, line: &[u8], out: &mut Vec<u8>) {
-        let start = out.len();
+    /// Ends `line` (an object without its closing brace) with the chain members and a newline, and moves on. In place:
+    /// the line of a large batch is not copied.
+    pub(crate) fn seal(&mut self, line: &mut Vec<u8>) {
         self.seq += 1;
-        out.extend_from_slice(prefix.as_bytes());
-        out.extend_from_slice(line);
-        out.extend_from_slice(SEQ_MEMBER);
-        out.extend_from_slice(self.seq.to_string().as_bytes());
-        out.extend_from_slice(PREV_MEMBER);
-        out.extend_from_slice(self.hash.as_bytes());
-        out.push(b'"');
-        self.hash = hash(out.get(start..).unwrap_or_default());
-        out.extend_from_slice(HASH_MEMBER);
-        out.extend_from_slice(self.hash.as_bytes());
-        out.extend_from_slice(b"\"}\n");
+        line.reserve(LINK_BYTES);
+        line.extend_from_slice(SEQ_MEMBER);
+        // Writing to a Vec cannot fail.
+        let _infallible = write!(line, "{}", self.seq);
+        line.extend_from_slice(PREV_MEMBER);
+        line.extend_from_slice(self.hash.as_bytes());
+        line.push(b'"');
+        self.hash = hash(line);
+        line.extend_from_slice(HASH_MEMBER);
+        line.extend_from_slice(self.hash.as_bytes());
+        line.extend_from_slice(b"\"}\n");
     }
 }
 
@@ -85,7 +88,8 @@ fn split_hex(text: &[u8]) -> Option<(&[u8], &str)> {
 }
 
 fn hash(bytes: &[u8]) -> String {
-    HEXLOWER.encode(digest::digest(&digest::SHA256, bytes).as_ref())
+    let hash = digest::digest(&digest::SHA256, bytes);
+    hash.as_ref().try_into().map_or_else(|_| String::new(), |hash| String::from_utf8_lossy(&hex(hash)).into_owned())
 }
 
 #[cfg(test)]
@@ -95,10 +99,11 @@ mod tests {
     #[test]
     fn a_line_carries_its_link() {
         let mut head = ChainHead::default();
-        let mut out = Vec::new();
-        head.append("", b"{\"type\":\"request\"", &mut out);
+        let (mut out, mut second) = (b"{\"type\":\"request\"".to_vec(), b"{\"type\":\"response\"".to_vec());
+        head.seal(&mut out);
         let first = head.clone();
-        head.append("", b"{\"type\":\"response\"", &mut out);
+        head.seal(&mut second);
+        out.extend_from_slice(&second);
         let lines: Vec<&[u8]> = out.split(|byte| *byte == b'\n').collect();
         let links: Vec<Link<'_>> = lines.iter().take(2).map(|line| Link::of(line).unwrap()).collect();
         assert!(links.iter().all(Link::is_intact));

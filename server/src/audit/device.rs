@@ -3,7 +3,7 @@
 use super::{
     chain::ChainHead,
     entry::Style,
-    redact::Salt,
+    salt::Salt,
     sink::{Sink, SinkError, Target},
 };
 use chancery_engine::{Fault, SecretString};

@@ -1,7 +1,11 @@
 //! The text of an entry, in Vault's shape and order of members (`vault-api.md` §4.5). Written straight into bytes: a
 //! request is described once and the description serves both of its lines.
 
-use super::redact::{Redaction, Salt, mask_tokens, write_text};
+use super::{
+    chain::LINK_BYTES,
+    redact::{Redaction, mask_tokens, write_text},
+    salt::Salt,
+};
 use crate::{mount::Mounted, reply::Reply};
 use chancery_engine::{
     Identity, Operation, Permit, Request,
@@ -106,7 +110,7 @@ impl Style {
 
     /// `{"time":…,"type":"request",` context, and why it was refused. Without the closing brace.
     pub(crate) fn request_line(time: &str, context: &[u8], error: Option<&str>) -> Vec<u8> {
-        let mut out = Vec::with_capacity(context.len() + 128);
+        let mut out = Vec::with_capacity(context.len() + 128 + LINK_BYTES);
         let mut line = start(&mut out, time, "request");
         line.splice(context);
         if let Some(error) = error {
@@ -124,7 +128,7 @@ impl Style {
             .ok()
             .and_then(|response| response.data.as_ref())
             .map_or(0, |data| data.expose().len());
-        let mut out = Vec::with_capacity(context.len() + size * 2 + 256);
+        let mut out = Vec::with_capacity(context.len() + size * 2 + 256 + LINK_BYTES);
         let mut line = start(&mut out, time, "response");
         line.splice(context);
         let mut object = line.object("response");

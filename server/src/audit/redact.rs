@@ -1,11 +1,7 @@
 //! Hides values: string values of JSON become keyed hashes while the text streams through, without a tree of values.
 
-use aws_lc_rs::hmac;
-use data_encoding::HEXLOWER;
+use super::salt::Salt;
 use std::{borrow::Cow, collections::HashSet};
-
-/// The secret of one sink. Whoever knows a value can ask `sys/audit-hash` for its hash; nobody can go back.
-pub(crate) struct Salt(hmac::Key);
 
 /// How one sink wants values shown.
 pub(crate) struct Redaction<'a> {
@@ -13,30 +9,6 @@ pub(crate) struct Redaction<'a> {
     pub(crate) salt: Option<&'a Salt>,
     /// Top-level members shown in clear (`audit_non_hmac_*_keys`).
     pub(crate) clear_keys: &'a HashSet<String>,
-}
-
-impl Salt {
-    /// Bytes of a salt.
-    pub(crate) const BYTES: usize = 32;
-
-    pub(crate) fn new(key: &[u8]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
-    }
-
-    /// `hmac-sha256:` and the hash in hex.
-    pub(crate) fn hash(&self, value: &[u8]) -> String {
-        let mut out = Vec::with_capacity(76);
-        self.write(value, &mut out);
-        String::from_utf8(out).unwrap_or_default()
-    }
-
-    pub(crate) fn write(&self, value: &[u8], out: &mut Vec<u8>) {
-        let tag = hmac::sign(&self.0, value);
-        out.extend_from_slice(b"hmac-sha256:");
-        let mut hex = [0_u8; 64];
-        HEXLOWER.encode_mut(tag.as_ref(), &mut hex);
-        out.extend_from_slice(&hex);
-    }
 }
 
 impl Redaction<'_> {
@@ -58,50 +30,87 @@ impl Redaction<'_> {
         let mut rest = json;
         let mut depth = 0_usize;
         let mut clear = false;
-        while let Some(start) = rest.iter().position(|byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']' | b',')) {
-            let (before, from) = rest.split_at(start);
-            write_without_blanks(before, out);
-            let Some((&mark, tail)) = from.split_first() else { return };
-            if mark != b'"' {
-                out.push(mark);
-                match mark {
-                    b'{' | b'[' => depth += 1,
-                    b'}' | b']' => depth = depth.saturating_sub(1),
-                    _ => {}
+        while let Some((&byte, tail)) = rest.split_first() {
+            if byte == b'"' {
+                let string = Literal::at_start_of(rest);
+                let tail = rest.get(string.text.len()..).unwrap_or_default();
+                let is_key = tail.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':');
+                match self.salt {
+                    Some(salt) if !is_key && !clear => string.write_hash(salt, out),
+                    _ => out.extend_from_slice(string.text),
                 }
-                if depth <= 1 && matches!(mark, b',' | b'}') {
-                    clear = false;
+                if is_key && depth == 1 && !self.clear_keys.is_empty() {
+                    clear = self.clear_keys.contains(string.unescaped().as_ref());
                 }
                 rest = tail;
                 continue;
             }
-            let length = string_length(from);
-            let (string, tail) = from.split_at(length);
-            let is_key = tail.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':');
-            match self.salt {
-                Some(salt) if !is_key && !clear => {
-                    out.push(b'"');
-                    salt.write(unescape(string).as_bytes(), out);
-                    out.push(b'"');
-                }
-                _ => out.extend_from_slice(string),
+            match byte {
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth = depth.saturating_sub(1),
+                _ => {}
             }
-            if is_key && depth == 1 && !self.clear_keys.is_empty() {
-                clear = self.clear_keys.contains(unescape(string).as_ref());
+            if depth <= 1 && matches!(byte, b',' | b'}') {
+                clear = false;
+            }
+            if !byte.is_ascii_whitespace() {
+                out.push(byte);
             }
             rest = tail;
         }
-        write_without_blanks(rest, out);
     }
 }
 
-fn write_without_blanks(json: &[u8], out: &mut Vec<u8>) {
-    out.extend(json.iter().filter(|byte| !byte.is_ascii_whitespace()));
+/// A string of a JSON text with both its quotes.
+struct Literal<'j> {
+    text: &'j [u8],
+    escaped: bool,
+}
+
+impl<'j> Literal<'j> {
+    fn at_start_of(json: &'j [u8]) -> Self {
+        let mut at = 1;
+        let mut escaped = false;
+        while let Some(found) = memchr::memchr2(b'"', b'\\', json.get(at..).unwrap_or_default()) {
+            at += found;
+            if json.get(at) == Some(&b'"') {
+                return Self { text: json.get(..=at).unwrap_or_default(), escaped };
+            }
+            escaped = true;
+            at += 2;
+        }
+        Self { text: json, escaped }
+    }
+
+    /// What stands between the quotes.
+    fn inner(&self) -> &'j [u8] {
+        self.text.get(1..self.text.len().saturating_sub(1)).unwrap_or_default()
+    }
+
+    /// The text it stands for, so that the same value hashes alike however it was escaped.
+    fn unescaped(&self) -> Cow<'j, str> {
+        if !self.escaped {
+            return String::from_utf8_lossy(self.inner());
+        }
+        serde_json::from_slice::<String>(self.text).map_or_else(|_| String::from_utf8_lossy(self.inner()), Cow::Owned)
+    }
+
+    fn write_hash(&self, salt: &Salt, out: &mut Vec<u8>) {
+        out.push(b'"');
+        if self.escaped {
+            salt.write(self.unescaped().as_bytes(), out);
+        } else {
+            salt.write(self.inner(), out);
+        }
+        out.push(b'"');
+    }
 }
 
 /// A JSON string of `text`.
 pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
-    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+    // Looks at every byte, wherever the first odd one is: that way it takes many at a time.
+    let plain = |plain, byte| plain & (byte >= 0x20) & (byte != b'"') & (byte != b'\\');
+    if text.bytes().fold(true, plain) {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');
@@ -115,7 +124,7 @@ pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
 pub(crate) fn mask_tokens(text: &str) -> Cow<'_, str> {
     const PREFIXES: [&str; 6] = ["hvs.", "hvb.", "hvr.", "s.", "b.", "r."];
     const SHORTEST: usize = 20;
-    if !PREFIXES.iter().any(|prefix| text.contains(prefix)) {
+    if !text.contains('.') || !PREFIXES.iter().any(|prefix| text.contains(prefix)) {
         return Cow::Borrowed(text);
     }
     let is_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
@@ -132,29 +141,6 @@ pub(crate) fn mask_tokens(text: &str) -> Cow<'_, str> {
         rest = tail;
     }
     Cow::Owned(masked)
-}
-
-/// Length of the string literal at the start of `text`, with both quotes.
-fn string_length(text: &[u8]) -> usize {
-    let mut escaped = false;
-    for (index, &byte) in text.iter().enumerate().skip(1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return index + 1,
-            _ => {}
-        }
-    }
-    text.len()
-}
-
-/// The text a string literal stands for, so that the same value hashes alike however it was escaped.
-fn unescape(literal: &[u8]) -> Cow<'_, str> {
-    let inner = literal.get(1..literal.len().saturating_sub(1)).unwrap_or_default();
-    if !inner.contains(&b'\\') {
-        return String::from_utf8_lossy(inner);
-    }
-    serde_json::from_slice::<String>(literal).map_or_else(|_| String::from_utf8_lossy(inner), Cow::Owned)
 }
 
 #[cfg(test)]

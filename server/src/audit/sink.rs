@@ -13,12 +13,16 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::oneshot;
+use tokio::{runtime::Handle, sync::oneshot};
 
 /// A request waits no longer than this for its line to be written.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Lines that may wait for a slow sink, in bytes; one line is always accepted.
 const QUEUE_BYTES: usize = 64 << 20;
+/// Larger groups are hashed and written where they hold nobody up.
+const INLINE_BYTES: usize = 1 << 20;
+/// Lines are gathered into writes of up to this size.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Why a sink did not record a line.
 #[derive(Debug, thiserror::Error)]
@@ -70,9 +74,12 @@ struct Written {
     head: ChainHead,
 }
 
+/// A line, and who wants to hear that it was written.
+type Waiting = (Vec<u8>, oneshot::Sender<bool>);
+
 #[derive(Default)]
 struct Queue {
-    lines: Vec<(Vec<u8>, oneshot::Sender<bool>)>,
+    lines: Vec<Waiting>,
     bytes: usize,
     scheduled: bool,
 }
@@ -112,26 +119,47 @@ impl Target {
         Ok(())
     }
 
-    fn write(&mut self, bytes: &[u8], sync: bool) -> io::Result<()> {
+    fn write(&mut self, pieces: &[Vec<u8>], sync: bool) -> io::Result<()> {
         match self {
             Self::File { file, regular, .. } => {
-                let before = if *regular { Some(file.metadata()?.len()) } else { None };
-                let written = file.write_all(bytes).and_then(|()| if sync { file.sync_data() } else { Ok(()) });
-                if let (Err(_), Some(length)) = (&written, before) {
+                let mut taken = 0;
+                let written = write_counting(file, pieces, &mut taken)
+                    .and_then(|()| if sync { file.sync_data() } else { Ok(()) });
+                if written.is_err() && *regular {
                     // What was not acknowledged must not stay as half a line in front of the next one.
-                    file.set_len(length)?;
+                    let length = file.metadata()?.len();
+                    file.set_len(length.saturating_sub(taken))?;
                 }
                 written
             }
             Self::Stdout => {
                 let mut out = io::stdout().lock();
-                out.write_all(bytes)?;
+                pieces.iter().try_for_each(|piece| out.write_all(piece))?;
                 out.flush()
             }
             #[cfg(test)]
-            Self::Other(writer) => writer.write_all(bytes),
+            Self::Other(writer) => pieces.iter().try_for_each(|piece| writer.write_all(piece)),
         }
     }
+}
+
+/// Like `write_all` of each piece; `taken` says how much the file took, also where it took no more.
+fn write_counting(file: &mut File, pieces: &[Vec<u8>], taken: &mut u64) -> io::Result<()> {
+    for piece in pieces {
+        let mut rest = piece.as_slice();
+        while !rest.is_empty() {
+            match file.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(bytes) => {
+                    *taken += u64::try_from(bytes).unwrap_or(0);
+                    rest = rest.get(bytes..).unwrap_or_default();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// `O_NONBLOCK` as the standard library wants it.
@@ -170,10 +198,20 @@ impl Sink {
             !std::mem::replace(&mut queue.scheduled, true)
         };
         if first {
-            // A task of its own, so that a caller who goes away takes nobody's line along.
-            tokio::spawn(Arc::clone(self).flush());
+            let flush = Flush(self);
+            if self.inline {
+                // Lets the requests that are ready now join the group.
+                tokio::task::yield_now().await;
+            }
+            drop(flush);
         }
-        match tokio::time::timeout(self.patience, written).await {
+        let told = if self.inline {
+            // Written by the thread that would have to run the timer.
+            Ok(written.await)
+        } else {
+            tokio::time::timeout(self.patience, written).await
+        };
+        match told {
             Ok(Ok(true)) => Ok(()),
             Ok(_) => Err(SinkError::Failed),
             Err(_) => Err(SinkError::Blocked),
@@ -186,46 +224,95 @@ impl Sink {
         tokio::task::spawn_blocking(move || sink.state.lock().target.reopen()).await.map_err(|_| SinkError::Failed)?
     }
 
-    async fn flush(self: Arc<Self>) {
-        // Lets the requests that are ready now join the group.
-        tokio::task::yield_now().await;
+    /// Writes what waits, in groups, until nothing does; `false` if it left a group of more than `most` bytes.
+    fn flush_here(&self, most: usize) -> bool {
         loop {
-            let lines = {
-                let mut queue = self.queue.lock();
-                if queue.lines.is_empty() {
-                    queue.scheduled = false;
-                    return;
-                }
-                queue.bytes = 0;
-                std::mem::take(&mut queue.lines)
-            };
-            if self.inline {
-                self.write_group(lines);
-            } else {
-                let sink = Arc::clone(&self);
-                // The senders inside tell the waiting requests, also when the closure is dropped unrun.
-                drop(tokio::task::spawn_blocking(move || sink.write_group(lines)).await);
+            match self.next_group(most) {
+                Next::Lines(lines) => self.write_group(lines),
+                Next::Nothing => return true,
+                Next::TooMuch => return false,
             }
         }
     }
 
-    fn write_group(&self, lines: Vec<(Vec<u8>, oneshot::Sender<bool>)>) {
+    async fn flush_elsewhere(self: Arc<Self>) {
+        if !self.inline {
+            // Lets the requests that are ready now join the group.
+            tokio::task::yield_now().await;
+        }
+        while let Next::Lines(lines) = self.next_group(usize::MAX) {
+            let sink = Arc::clone(&self);
+            // The senders inside tell the waiting requests, also when the closure is dropped unrun.
+            drop(tokio::task::spawn_blocking(move || sink.write_group(lines)).await);
+        }
+    }
+
+    /// The lines that wait. Where there are none, the next one to come finds nobody flushing.
+    fn next_group(&self, most: usize) -> Next {
+        let mut queue = self.queue.lock();
+        if queue.bytes > most {
+            return Next::TooMuch;
+        }
+        if queue.lines.is_empty() {
+            queue.scheduled = false;
+            return Next::Nothing;
+        }
+        queue.bytes = 0;
+        Next::Lines(std::mem::take(&mut queue.lines))
+    }
+
+    fn write_group(&self, waiting: Vec<Waiting>) {
         let mut state = self.state.lock();
         let mut head = state.head.clone();
-        let size = lines.iter().map(|(line, _)| line.len() + self.prefix.len() + 192).sum();
-        let mut group = Vec::with_capacity(size);
-        for (line, _) in &lines {
-            head.append(&self.prefix, line, &mut group);
+        let mut pieces: Vec<Vec<u8>> = Vec::new();
+        let mut callers = Vec::with_capacity(waiting.len());
+        for (mut line, done) in waiting {
+            callers.push(done);
+            if !self.prefix.is_empty() {
+                line.splice(..0, self.prefix.bytes());
+            }
+            head.seal(&mut line);
+            match pieces.last_mut() {
+                // Small lines go out in one write; a large one is not copied for it.
+                Some(piece) if piece.len() + line.len() <= PIECE_BYTES => piece.extend_from_slice(&line),
+                _ => pieces.push(line),
+            }
         }
-        let written = state.target.write(&group, self.sync);
+        let written = state.target.write(&pieces, self.sync);
         match &written {
             Ok(()) => state.head = head,
-            Err(error) => tracing::error!(%error, lines = lines.len(), "audit sink failed to write"),
+            Err(error) => tracing::error!(%error, lines = callers.len(), "audit sink failed to write"),
         }
         drop(state);
-        for (_, done) in lines {
+        for done in callers {
             // A caller who gave up does not wait for this any more.
             let _gone = done.send(written.is_ok());
+        }
+    }
+}
+
+/// What a flush finds in the queue.
+enum Next {
+    Lines(Vec<Waiting>),
+    Nothing,
+    TooMuch,
+}
+
+/// The turn of whoever found nobody flushing. It is taken on drop, so that a caller who goes away takes nobody's line
+/// along.
+struct Flush<'s>(&'s Arc<Sink>);
+
+impl Drop for Flush<'_> {
+    fn drop(&mut self) {
+        let sink = self.0;
+        if sink.inline && sink.flush_here(INLINE_BYTES) {
+            return;
+        }
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(Arc::clone(sink).flush_elsewhere());
+        } else {
+            // The runtime is gone, and with it whoever could be held up.
+            sink.flush_here(usize::MAX);
         }
     }
 }
