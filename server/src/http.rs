@@ -5,13 +5,15 @@
 //! | `listener` | accept loops, limits of time and size, drain |
 //! | `patience` | how long a client may keep us waiting |
 //! | `tls` | certificates and their reload, client certificates |
-//! | `door` | which URL goes where; the pipeline behind a task of its own |
+//! | `door` | which URL goes where |
+//! | `errand` | a request is finished although its client hung up |
 //! | `request` | method, path, headers and body become a request |
 //! | `body` | JSON, forms and query strings become one JSON object |
 //! | `response` | the only place with status codes |
 
 pub(crate) mod body;
 pub(crate) mod door;
+mod errand;
 pub mod listener;
 pub(crate) mod patience;
 pub(crate) mod request;

@@ -69,10 +69,23 @@ pub(crate) fn repeats_data(path: &str) -> bool {
         })
 }
 
+/// Bytes of an envelope without its data, as most are.
+const ENVELOPE_BYTES: usize = 320;
+
 /// The envelope of a successful answer, in Vault's order of members, with nulls written out and a newline at the end.
 pub(crate) fn envelope(reply: &Reply, response: &Response) -> Vec<u8> {
     let data = response.data.as_ref().map(SecretBytes::expose);
-    let mut out = Vec::with_capacity(data.map_or(0, <[u8]>::len) * if reply.repeats_data { 2 } else { 1 } + 320);
+    let room = data.map_or(0, <[u8]>::len) * if reply.repeats_data { 2 } else { 1 } + ENVELOPE_BYTES;
+    let mut out = Vec::with_capacity(room);
+    envelope_before_data(reply, response, &mut out);
+    out.extend_from_slice(data.unwrap_or(b"null"));
+    envelope_behind_data(response, &mut out);
+    out
+}
+
+/// What stands in the envelope before the value of `data`.
+pub(crate) fn envelope_before_data(reply: &Reply, response: &Response, out: &mut Vec<u8>) {
+    let data = response.data.as_ref().map(SecretBytes::expose);
     out.push(b'{');
     if let Some(members) = data.filter(|_| reply.repeats_data).and_then(inner_members) {
         out.extend_from_slice(members);
@@ -80,27 +93,29 @@ pub(crate) fn envelope(reply: &Reply, response: &Response) -> Vec<u8> {
     }
     // A wrapped answer does not say which request made it.
     let request_id = if response.wrap_info.is_some() { "" } else { reply.request_id.as_str() };
-    member(&mut out, "\"request_id\":", &request_id);
+    member(out, "\"request_id\":", &request_id);
     match &reply.lease {
         Some(lease) => {
-            member(&mut out, ",\"lease_id\":", &lease.id);
-            member(&mut out, ",\"renewable\":", &lease.renewable);
-            member(&mut out, ",\"lease_duration\":", &lease.duration);
+            member(out, ",\"lease_id\":", &lease.id);
+            member(out, ",\"renewable\":", &lease.renewable);
+            member(out, ",\"lease_duration\":", &lease.duration);
         }
         None => out.extend_from_slice(b",\"lease_id\":\"\",\"renewable\":false,\"lease_duration\":0"),
     }
     out.extend_from_slice(b",\"data\":");
-    out.extend_from_slice(data.unwrap_or(b"null"));
-    member(&mut out, ",\"wrap_info\":", &response.wrap_info);
+}
+
+/// What stands in the envelope behind the value of `data`.
+pub(crate) fn envelope_behind_data(response: &Response, out: &mut Vec<u8>) {
+    member(out, ",\"wrap_info\":", &response.wrap_info);
     let warnings = (!response.warnings.is_empty()).then_some(&response.warnings);
-    member(&mut out, ",\"warnings\":", &warnings);
+    member(out, ",\"warnings\":", &warnings);
     let block = match &response.auth {
         Some(AuthOutcome::Issued(block)) => Some(block),
         Some(AuthOutcome::Login(_)) | None => None,
     };
-    member(&mut out, ",\"auth\":", &block);
+    member(out, ",\"auth\":", &block);
     out.extend_from_slice(b"}\n");
-    out
 }
 
 fn member<T: Serialize>(out: &mut Vec<u8>, key: &str, value: &T) {

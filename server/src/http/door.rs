@@ -1,8 +1,9 @@
-//! Which URL goes where. A request of the API runs in a task of its own: a client who goes away does not cut it in
-//! half, and a handler that crashes takes nobody along.
+//! Which URL goes where. A request of the API is brought to its end: a client who goes away does not cut it in half
+//! ([`ToTheEnd`]), and a handler that crashes takes nobody along.
 
 use super::{
     body::BodyLimits,
+    errand::ToTheEnd,
     request,
     response::{HttpResponse, bare, page, render},
 };
@@ -67,18 +68,18 @@ impl Door {
         };
         let id = request.id.clone();
         let core = Arc::clone(&self.core);
-        let task = tokio::spawn(async move {
+        let work = ToTheEnd::new(async move {
             let audited =
                 if asks_help { help::handle(&core, request).await } else { pipeline::handle(&core, request).await };
             drop(held);
             audited
         });
-        render(match task.await {
+        render(match work.await {
             Ok(audited) => audited,
-            Err(crash) => {
+            // The panic's own text may hold anything; the hook has written where it happened.
+            Err(_) => {
                 self.core.metrics.handler_panicked();
-                // The panic's own text may hold anything; the hook has written where it happened.
-                tracing::error!(request_id = id, panicked = crash.is_panic(), "handler crashed");
+                tracing::error!(request_id = id, "handler crashed");
                 let fault = Fault::Internal("internal error".to_owned());
                 Audited::exempt(Reply::new(id, Err(fault)), Exemption::Crashed)
             }

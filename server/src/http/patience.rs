@@ -39,12 +39,20 @@ pub(crate) struct UnderWay(Arc<Activity>);
 pub(crate) struct Patient<S> {
     stream: S,
     activity: Arc<Activity>,
+    /// Goes off at or before the moment our patience ends; set anew only when it does or when it would be too late.
     timer: Pin<Box<Sleep>>,
-    armed: Option<Duration>,
+    /// Whose turn it is to say something, and since when.
+    waiting: Option<Wait>,
     /// Whether bytes came that no answer followed yet. True at first: a new connection owes us a request.
     owes: bool,
     answered: u64,
     http2: Option<bool>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+struct Wait {
+    patience: Duration,
+    until: Instant,
 }
 
 impl Activity {
@@ -64,7 +72,7 @@ impl Drop for UnderWay {
 impl<S> Patient<S> {
     pub(crate) fn new(stream: S, activity: Arc<Activity>) -> Self {
         let timer = Box::pin(tokio::time::sleep(HEAD));
-        Self { stream, activity, timer, armed: None, owes: true, answered: 0, http2: None }
+        Self { stream, activity, timer, waiting: None, owes: true, answered: 0, http2: None }
     }
 
     /// Called when there is nothing to read: whether the client has used up our patience.
@@ -73,7 +81,7 @@ impl<S> Patient<S> {
         // hyper pings an HTTP/2 client only once it has read the preface; who sends half of one must not stay for ever.
         let pinged = self.http2 == Some(true) && answered > 0;
         if pinged || self.activity.under_way.load(Relaxed) > 0 {
-            self.armed = None;
+            self.waiting = None;
             return Poll::Pending;
         }
         if answered != self.answered {
@@ -81,12 +89,22 @@ impl<S> Patient<S> {
             self.owes = false;
         }
         let patience = if self.owes { HEAD } else { IDLE };
-        if self.armed != Some(patience) {
-            self.armed = Some(patience);
-            self.timer.as_mut().reset(Instant::now() + patience);
+        let until = match self.waiting {
+            Some(wait) if wait.patience == patience => wait.until,
+            _ => Instant::now() + patience,
+        };
+        self.waiting = Some(Wait { patience, until });
+        if self.timer.deadline() > until {
+            self.timer.as_mut().reset(until);
         }
-        ready!(self.timer.as_mut().poll(context));
-        Poll::Ready(io::ErrorKind::TimedOut.into())
+        loop {
+            ready!(self.timer.as_mut().poll(context));
+            if self.timer.deadline() >= until {
+                return Poll::Ready(io::ErrorKind::TimedOut.into());
+            }
+            // It was set for an earlier wait, which a request has ended.
+            self.timer.as_mut().reset(until);
+        }
     }
 }
 
@@ -104,7 +122,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
             if answered != self.answered {
                 // The first bytes of another request: its head is owed from now on.
                 self.answered = answered;
-                self.armed = None;
+                self.waiting = None;
             }
             self.owes = true;
             return Poll::Ready(read);

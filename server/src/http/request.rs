@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     audit::{Audited, Exemption},
-    ids,
+    heavy, ids,
     reply::Reply,
 };
 use chancery_engine::{Fault, Request, RequestPath, SecretString, Verb, wire::parse_duration};
@@ -57,7 +57,7 @@ pub(crate) async fn read(
         Verb::Write | Verb::Patch => {
             let bytes = read_body(verb, &parts.headers, incoming, door, &mut held).await.map_err(refuse)?;
             let content_type = text(&parts.headers, header::CONTENT_TYPE.as_str());
-            body::parse(bytes, content_type, door.json_limits(&path)).map_err(refuse)?
+            heavy::over(bytes.len(), || body::parse(bytes, content_type, door.json_limits(&path))).map_err(refuse)?
         }
         Verb::Read | Verb::List | Verb::Scan | Verb::Delete => body::from_query(query).map_err(refuse)?,
     };

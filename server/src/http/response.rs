@@ -2,11 +2,19 @@
 
 use crate::{
     audit::Audited,
-    reply::{Reply, envelope},
+    reply::{Reply, envelope, envelope_before_data, envelope_behind_data},
 };
 use axum::body::Body;
-use chancery_engine::{Fault, Response as Answer, response::Disposition};
+use bytes::Bytes;
+use chancery_engine::{Fault, Response as Answer, SecretBytes, response::Disposition};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use hyper::body::{self as http_body, Frame, SizeHint};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 /// What goes back to the client.
 pub(crate) type HttpResponse = Response<Body>;
@@ -17,15 +25,22 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Renders an answer.
 pub(crate) fn render(audited: Audited<Reply>) -> HttpResponse {
-    let reply = audited.into_inner();
+    let mut reply = audited.into_inner();
+    let large = match &mut reply.outcome {
+        Ok(answer) if answer.data.as_ref().is_some_and(|data| data.expose().len() > LARGE_ANSWER_BYTES) => {
+            answer.data.take_if(|_| answer.raw.is_none() && !reply.repeats_data)
+        }
+        _ => None,
+    };
     match &reply.outcome {
-        Ok(answer) => success(&reply, answer),
+        Ok(answer) => success(&reply, answer, large),
         Err(fault) => failure(&reply.request_id, fault),
     }
 }
 
-fn success(reply: &Reply, answer: &Answer) -> HttpResponse {
-    let empty = answer.is_empty() && answer.warnings.is_empty();
+/// `large`: the answer's data, taken out of it so that it need not be copied into an envelope.
+fn success(reply: &Reply, answer: &Answer, large: Option<SecretBytes>) -> HttpResponse {
+    let empty = answer.is_empty() && answer.warnings.is_empty() && large.is_none();
     let status = match answer.disposition {
         Disposition::Done if empty => StatusCode::NO_CONTENT,
         Disposition::Done => StatusCode::OK,
@@ -44,9 +59,48 @@ fn success(reply: &Reply, answer: &Answer) -> HttpResponse {
         }
         return response;
     }
+    if let Some(data) = large {
+        let (mut before, mut behind) = (Vec::new(), Vec::new());
+        envelope_before_data(reply, answer, &mut before);
+        envelope_behind_data(answer, &mut behind);
+        let pieces = [Bytes::from(before), Bytes::from_owner(Data(data)), Bytes::from(behind)];
+        return respond(status, JSON, Body::new(Pieces(pieces.into())));
+    }
     // An empty answer keeps its Content-Type: hvac looks at it before it looks at the length.
     let body = if empty { Vec::new() } else { envelope(reply, answer) };
     respond(status, JSON, body)
+}
+
+/// Larger data goes out as it is, between two pieces of envelope.
+const LARGE_ANSWER_BYTES: usize = 64 << 10;
+
+/// Data that is sent from where it lies, and wiped when it is sent.
+struct Data(SecretBytes);
+
+impl AsRef<[u8]> for Data {
+    fn as_ref(&self) -> &[u8] {
+        self.0.expose()
+    }
+}
+
+/// A body in pieces, of known length.
+struct Pieces(VecDeque<Bytes>);
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.iter().map(|piece| u64::try_from(piece.len()).unwrap_or(0)).sum())
+    }
 }
 
 fn failure(request_id: &str, fault: &Fault) -> HttpResponse {
@@ -105,8 +159,8 @@ pub(crate) fn page(status: StatusCode, content_type: &'static str, body: Vec<u8>
     respond(status, HeaderValue::from_static(content_type), body)
 }
 
-fn respond(status: StatusCode, content_type: HeaderValue, body: Vec<u8>) -> HttpResponse {
-    let mut response = Response::new(Body::from(body));
+fn respond(status: StatusCode, content_type: HeaderValue, body: impl Into<Body>) -> HttpResponse {
+    let mut response = Response::new(body.into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -142,5 +196,17 @@ mod tests {
         assert_eq!(response.headers()["retry-after"], "2");
         assert_eq!(response.headers()["content-type"], "application/json");
         assert_eq!(response.headers()["cache-control"], "no-store");
+    }
+
+    #[tokio::test]
+    async fn large_data_goes_out_in_the_same_envelope() {
+        let data = format!("{{\"a\":\"{}\"}}", "x".repeat(LARGE_ANSWER_BYTES)).into_bytes();
+        let reply = || Reply::new("id", Ok(Answer::json(data.clone()).warn("careful")));
+        let expected = reply();
+        let expected = envelope(&expected, expected.outcome.as_ref().unwrap());
+        let response = render(Audited::exempt(reply(), crate::audit::Exemption::Status));
+        let length = http_body::Body::size_hint(response.body()).exact().unwrap();
+        assert_eq!(usize::try_from(length).unwrap(), expected.len());
+        assert_eq!(axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap(), expected);
     }
 }
