@@ -7,9 +7,13 @@ use crate::{
     cipher::Workbench,
     error::{Failures, TransitError},
 };
-use chancery_engine::{Fault, Response};
+use chancery_engine::{Fault, Response, secret::wipe};
 use std::thread::available_parallelism;
-use tokio::sync::Semaphore;
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::Semaphore,
+    task::block_in_place,
+};
 
 /// Bodies below this are worked through where they arrive.
 pub(crate) const LARGE_BODY_BYTES: usize = 256 * 1024;
@@ -24,62 +28,103 @@ const LARGE_BATCHES: usize = 8;
 
 static RUNNING: Semaphore = Semaphore::const_new(LARGE_BATCHES);
 
-/// Runs `work` on a thread that may block; it is told how many threads it may use.
-pub(crate) async fn blocking<F>(work: F) -> Result<Response, Fault>
+/// Items that a thread takes at a time.
+const ROUND_ITEMS: usize = 256;
+const LARGE_ROUND_ITEMS: usize = 2048;
+
+/// Runs `work` where it may take long without holding up other requests; it is told how many threads it may use.
+pub(crate) async fn run<F>(work: F) -> Result<Response, Fault>
 where
-    F: FnOnce(usize) -> Result<Response, Fault> + Send + 'static,
+    F: FnOnce(usize) -> Result<Response, Fault>,
 {
     let _running = RUNNING.acquire().await.map_err(|_| Fault::Bug("the batch limit was closed".to_owned()))?;
     let alone = RUNNING.available_permits() + 1 == LARGE_BATCHES;
     let threads = if alone { available_parallelism().map_or(1, usize::from) } else { 1 };
-    tokio::task::spawn_blocking(move || work(threads))
-        .await
-        .map_err(|_| Fault::Bug("a batch was cancelled".to_owned()))?
+    // A runtime with one thread, as tests have, has nobody who could take over meanwhile.
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => block_in_place(|| work(threads)),
+        _ => work(threads),
+    }
 }
 
-/// Lets `write` write the result of each item behind the others', on `threads` threads, and gathers what went wrong.
-pub(crate) fn write_each<I, W>(
-    items: &[I],
-    threads: usize,
-    out: &mut Vec<u8>,
-    write: W,
-) -> Result<Failures, TransitError>
-where
-    I: Sync,
-    W: Fn(&mut Workbench, usize, &I, &mut Vec<u8>, &mut Failures) + Sync,
-{
-    let run = |first: usize, items: &[I], out: &mut Vec<u8>| {
-        let (mut bench, mut failures) = (Workbench::default(), Failures::default());
-        for (offset, item) in items.iter().enumerate() {
-            write(&mut bench, first + offset, item, out, &mut failures);
-        }
-        failures
-    };
-    if threads < 2 {
-        return run(0, items, out).complete();
+/// The threads that work on one batch, each with what it reuses from round to round.
+pub(crate) struct Crew(Vec<Hand>);
+
+#[derive(Default)]
+struct Hand {
+    bench: Workbench,
+    /// Results that go behind those of the hands before. May hold plaintexts.
+    results: Vec<u8>,
+    failures: Failures,
+}
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        wipe(&mut self.results);
     }
-    let size = items.len().div_ceil(threads).max(1);
-    let parts = std::thread::scope(|scope| {
-        let handles: Vec<_> = items
-            .chunks(size)
-            .enumerate()
-            .map(|(number, chunk)| {
-                let run = &run;
-                scope.spawn(move || {
-                    let mut part = Vec::new();
-                    let failures = run(number * size, chunk, &mut part);
-                    (part, failures)
+}
+
+impl Crew {
+    pub(crate) fn of(threads: usize) -> Self {
+        Self(std::iter::repeat_with(Hand::default).take(threads.max(1)).collect())
+    }
+
+    /// How many items a round should have.
+    pub(crate) fn items_at_once(&self) -> usize {
+        if self.0.len() == 1 { ROUND_ITEMS } else { self.0.len() * LARGE_ROUND_ITEMS }
+    }
+
+    /// Lets `write` write the result of each item behind the others'; `first` is the number of the first one.
+    pub(crate) fn write_each<I, W>(
+        &mut self,
+        first: usize,
+        items: &[I],
+        out: &mut Vec<u8>,
+        write: W,
+    ) -> Result<(), TransitError>
+    where
+        I: Sync,
+        W: Fn(&mut Workbench, usize, &I, &mut Vec<u8>, &mut Failures) + Sync,
+    {
+        let size = items.len().div_ceil(self.0.len()).max(1);
+        let write_some = |hand: &mut Hand, first: usize, items: &[I], out: &mut Vec<u8>| {
+            for (offset, item) in items.iter().enumerate() {
+                write(&mut hand.bench, first + offset, item, out, &mut hand.failures);
+            }
+        };
+        let (own, others) = items.split_at(size.min(items.len()));
+        let Some((leader, helpers)) = self.0.split_first_mut() else { return Ok(()) };
+        let done = std::thread::scope(|scope| {
+            let handles: Vec<_> = helpers
+                .iter_mut()
+                .zip(others.chunks(size))
+                .enumerate()
+                .map(|(number, (hand, chunk))| {
+                    let write_some = &write_some;
+                    scope.spawn(move || {
+                        let mut results = std::mem::take(&mut hand.results);
+                        write_some(hand, first + (number + 1) * size, chunk, &mut results);
+                        hand.results = results;
+                    })
                 })
-            })
-            .collect();
-        handles.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Result<Vec<_>, _>>()
-    });
-    let mut failures = Failures::default();
-    for (part, failed) in parts.map_err(|_| TransitError::Bug("a part of a batch panicked"))? {
-        out.extend_from_slice(&part);
-        failures.join(failed);
+                .collect();
+            write_some(leader, first, own, out);
+            handles.into_iter().try_for_each(std::thread::ScopedJoinHandle::join)
+        });
+        done.map_err(|_| TransitError::Bug("a part of a batch panicked"))?;
+        for hand in helpers {
+            out.extend_from_slice(&hand.results);
+            hand.results.clear();
+        }
+        Ok(())
     }
-    failures.complete()
+
+    /// What went wrong in all of it.
+    pub(crate) fn failures(&self) -> Failures {
+        let mut failures = Failures::default();
+        self.0.iter().for_each(|hand| failures.join(hand.failures));
+        failures
+    }
 }
 
 #[cfg(test)]
@@ -87,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn order_and_failures_are_kept_over_several_threads() {
+    fn order_and_failures_are_kept_over_several_threads_and_rounds() {
         let items: Vec<u32> = (0..1000).collect();
         let write = |_: &mut Workbench, index: usize, item: &u32, out: &mut Vec<u8>, failures: &mut Failures| {
             assert_eq!(index, *item as usize);
@@ -95,10 +140,15 @@ mod tests {
             let outcome = if *item == 999 { Err(TransitError::Unauthentic) } else { Ok(()) };
             failures.note(&outcome);
         };
-        let (mut alone, mut together) = (Vec::new(), Vec::new());
-        let expected = Failures { by_caller: true, succeeded: true, ..Failures::default() };
-        assert_eq!(write_each(&items, 1, &mut alone, write).unwrap(), expected);
-        assert_eq!(write_each(&items, 3, &mut together, write).unwrap(), expected);
-        assert_eq!(alone, together);
+        let written = |threads: usize| {
+            let (mut crew, mut out) = (Crew::of(threads), Vec::new());
+            for (round, some) in items.chunks(300).enumerate() {
+                crew.write_each(round * 300, some, &mut out, write).unwrap();
+            }
+            assert_eq!(crew.failures(), Failures { by_caller: true, succeeded: true, ..Failures::default() });
+            out
+        };
+        assert_eq!(written(1), written(3));
+        assert_eq!(written(1), written(7));
     }
 }

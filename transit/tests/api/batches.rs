@@ -25,7 +25,16 @@ async fn results_keep_order_and_references() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_shape_at_the_end_of_a_large_batch_fails_all_of_it() {
+    let mount = Mount::with_key(json!({})).await;
+    let mut items: Vec<Value> = (0..20_000_u32).map(|n| json!({"plaintext": b64(&n.to_be_bytes())})).collect();
+    items.push(json!({"ciphertext": "vault:v1:x"}));
+    let reply = mount.write("encrypt/k", json!({"batch_input": items})).await;
+    reply.refused("failed to parse batch input: '[20000].plaintext' missing plaintext to encrypt");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_large_batch_over_several_threads_keeps_order_and_its_one_mistake() {
     let mount = Mount::with_key(json!({})).await;
     let mut items: Vec<Value> = (0..10_000_u32).map(|n| json!({"plaintext": b64(&n.to_be_bytes())})).collect();
