@@ -1,50 +1,110 @@
 #!/usr/bin/env bash
-# `chancery bench` against a development server of the same (release) build, beside the bare handler and, in the same run,
-# the token's raw signing rate. Prints one table per kind of work. With REFERENCE=/path/to/bao the reference server is
-# measured as well: raft storage, TLS, one file audit device, a root token, GOGC=400.
+# `chancery bench` against the bare handler, a development server of the same (release) build and, with
+# REFERENCE=/path/to/bao, OpenBao, all in one sitting; prints one table as docs/performance.md has it.
+#
+# With SHIM=/path/to/libchancery_pkcs11_shim.so keys in a token behind a millisecond of network are measured too. The
+# server has the first core, the load the second. BENCH_SECONDS sets the length of a row (default 4), ROWS keeps the
+# figures as JSON lines, ONLY=bare,chancery,network,reference leaves parts out.
 # usage: bench.sh CHANCERY BARE_HANDLER
 set -euo pipefail
 CHANCERY=$(realpath "$1")
 BARE=$(realpath "$2")
-export CHANCERY
-# The server on the first core, the load on the second, where there are two.
+SELF=$(realpath "$0")
 if [ "$(nproc)" -gt 1 ] && command -v taskset >/dev/null; then SERVER='taskset -c 0' LOAD='taskset -c 1'; else SERVER='' LOAD=''; fi
-export LOAD
-SECONDS_EACH=${BENCH_SECONDS:-5}
-export SECONDS_EACH
-WORK=$(mktemp -d)
+BENCH_SECONDS=${BENCH_SECONDS:-4}
+PARTS=,${ONLY:-bare,chancery,network,reference},
+INSIDE=${INSIDE:-}
+[ -n "$INSIDE" ] || WORK=$(mktemp -d)
+ROWS=${ROWS:-$WORK/rows}
+export CHANCERY LOAD BENCH_SECONDS WORK ROWS
+[ -n "$INSIDE" ] || : > "$ROWS"
 STARTED=()
 trap 'for pid in "${STARTED[@]}"; do kill "$pid" 2>/dev/null || true; done; rm -rf "$WORK"' EXIT
-title() { printf '\n===== %s =====\n' "$*"; }
 
-title 'the bare handler (TLS, JSON, base64, AES-256-GCM, two plain audit lines)'
-# shellcheck disable=SC2086
-$SERVER "$BARE" 127.0.0.1:8399 "$WORK/bare.log" &
-STARTED+=($!)
-sleep 1
-openssl s_client -connect 127.0.0.1:8399 < /dev/null 2> /dev/null | openssl x509 > "$WORK/bare.pem"
-for batch in 1 100 1000; do
+title() { printf '===== %s =====\n' "$*" >&2; }
+wanted() { [[ $PARTS == *,$1,* ]]; }
+# row SERVER WORK ARGUMENTS...: measures one row. One that fails is told and left out.
+row() {
+    local server=$1 work=$2 line
+    shift 2
     # shellcheck disable=SC2086
-    CHANCERY_TOKEN=none $LOAD "$CHANCERY" bench transit --against https://127.0.0.1:8399 --ca-cert "$WORK/bare.pem" --key bench \
-        --seconds "$SECONDS_EACH" --batch $batch
-done
-kill "${STARTED[0]}"
+    if line=$($LOAD "$CHANCERY" bench "$@" --seconds "$BENCH_SECONDS" --format json 2> "$WORK/errors"); then
+        jq -c --arg server "$server" --arg name "$work" '. + {server: $server, name: $name}' <<< "$line" | tee -a "$ROWS" |
+            jq -r '"\(.server): \(.name): \(.requests_per_second)/s, \(.server_cpu_us_per_request) µs"' >&2
+    else
+        printf '%s: %s: FAILED: %s\n' "$server" "$work" "$(tail -n 3 "$WORK/errors")" >&2
+    fi
+}
 
-title 'chancery (TLS, policies, audit; keys of pki and the seal in SoftHSM)'
-# shellcheck disable=SC2016,SC2086
-$SERVER "$CHANCERY" dev --port 0 --no-store -- bash -euc '
+measure_bare() {
+    title 'the bare handler (TLS, JSON, base64, raw aws-lc-rs, two plain audit lines)'
+    # shellcheck disable=SC2086
+    $SERVER "$BARE" 127.0.0.1:8399 "$WORK/bare.log" 2> /dev/null &
+    STARTED+=($!)
+    sleep 1
+    openssl s_client -connect 127.0.0.1:8399 < /dev/null 2> /dev/null | openssl x509 > "$WORK/bare.pem"
+    export CHANCERY_ADDR=https://127.0.0.1:8399 CHANCERY_CACERT=$WORK/bare.pem CHANCERY_TOKEN=none
+    for operation in encrypt decrypt rewrap; do
+        for batch in 1 100 1000; do
+            row 'bare handler' "$operation, batch of $batch" transit --key bench --operation $operation --batch $batch
+        done
+    done
+    row 'bare handler' 'sign, ECDSA P-256' transit --key p256 --operation sign
+    row 'bare handler' 'sign, Ed25519' transit --key ed25519 --operation sign
+    unset CHANCERY_ADDR CHANCERY_CACERT CHANCERY_TOKEN
+    kill "${STARTED[-1]}"
+}
+
+# Inside `chancery dev`.
+measure_chancery() {
     export CHANCERY_ADDR=$CHANCERY_DEV_TLS_ADDR
-    for operation in encrypt decrypt sign; do $LOAD "$CHANCERY" bench transit --operation $operation --seconds $SECONDS_EACH; done
-    for batch in 100 1000; do $LOAD "$CHANCERY" bench transit --batch $batch --seconds $SECONDS_EACH; done
-    $LOAD "$CHANCERY" bench pki --seconds $SECONDS_EACH
-    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=bench.dev.test -keyout /dev/null 2>/dev/null > "'"$WORK"'/csr.pem"
-    $LOAD "$CHANCERY" bench pki --csr "'"$WORK"'/csr.pem" --seconds $SECONDS_EACH'
+    local operation batch keys
+    for operation in encrypt decrypt rewrap; do
+        for batch in 1 100 1000; do
+            row Chancery "$operation, batch of $batch" transit --operation $operation --batch $batch
+        done
+    done
+    row Chancery 'sign, ECDSA P-256' transit --operation sign
+    row Chancery 'sign, Ed25519' transit --operation sign --key-type ed25519
+    row Chancery 'HMAC' transit --operation hmac
+    row Chancery 'data key' transit --operation datakey
+    row Chancery 'encrypt in SoftHSM' transit --protection hsm
+    row Chancery 'sign in SoftHSM, ECDSA P-256' transit --protection hsm --operation sign
+    for keys in 10 100000; do
+        row Chancery "encrypt, over $keys keys" transit --keys $keys
+    done
+    row Chancery 'encrypt, batch of 100,000 of 230 B (31 MiB), 1 connection' transit --batch 100000 --payload 230 --connections 1
+    row Chancery 'pki issue, P-256 leaf, stored, CA key in SoftHSM' pki
+    openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=bench.dev.test -keyout /dev/null \
+        2> /dev/null > "$WORK/csr.pem"
+    row Chancery 'pki sign, P-256 request, stored, CA key in SoftHSM' pki --csr "$WORK/csr.pem"
+}
 
-if [ -n "${REFERENCE:-}" ]; then
-    title 'OpenBao (raft storage, TLS, one file audit device, root token, GOGC=400)'
+# A development server's state, served again with the pass-through module between it and the token.
+measure_network() {
+    title 'chancery, a token behind a millisecond of network, 4 sessions'
+    "$CHANCERY" dev --port 0 --no-store --persist "$WORK/network" -- true > /dev/null 2>&1
+    local module
+    module=$(sed -n 's/.*module = "\([^"]*\)".*/\1/p' "$WORK/network/chancery.toml")
+    sed -i "s|module = \"[^\"]*\"|module = \"$SHIM\"|; s|listener.plain = .*|listener.plain = { address = \"127.0.0.1:8394\" }|; \
+        s|listener.tls = { address = \"[^\"]*\"|listener.tls = { address = \"127.0.0.1:8395\"|" "$WORK/network/chancery.toml"
+    # shellcheck disable=SC2086
+    SOFTHSM2_CONF=$WORK/network/softhsm2.conf CHANCERY_SHIM_MODULE=$module CHANCERY_SHIM_DELAY=1000 \
+        $SERVER "$CHANCERY" server --config "$WORK/network/chancery.toml" > "$WORK/network.log" 2>&1 &
+    STARTED+=($!)
+    sleep 4
+    export CHANCERY_ADDR=https://127.0.0.1:8395 CHANCERY_CACERT=$WORK/network/ca.pem CHANCERY_TOKEN=root
+    row Chancery 'sign, ECDSA P-256, 1 ms a call, 4 sessions' transit --protection hsm --operation sign
+    row Chancery 'encrypt, 1 ms a call, 4 sessions' transit --protection hsm
+    row Chancery 'encrypt, batch of 100, 1 ms a call, 4 sessions' transit --protection hsm --batch 100 --connections 4
+    unset CHANCERY_ADDR CHANCERY_CACERT CHANCERY_TOKEN
+    kill "${STARTED[-1]}"
+}
+
+start_reference() {
     printf '[req]\ndistinguished_name=dn\n[dn]\n[leaf]\nsubjectAltName=IP:127.0.0.1\nbasicConstraints=critical,CA:FALSE\n' > "$WORK/req.cnf"
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost -config "$WORK/req.cnf" \
-        -extensions leaf -keyout "$WORK/key.pem" -out "$WORK/cert.pem" 2>/dev/null
+        -extensions leaf -keyout "$WORK/key.pem" -out "$WORK/cert.pem" 2> /dev/null
     mkdir "$WORK/data"
     cat > "$WORK/bao.hcl" <<CONFIG
 storage "raft" {
@@ -55,6 +115,8 @@ listener "tcp" {
   address = "127.0.0.1:8397"
   tls_cert_file = "$WORK/cert.pem"
   tls_key_file = "$WORK/key.pem"
+  max_request_json_memory = 1073741824
+  max_request_json_strings = 10000000
 }
 audit "file" "file" {
   options { file_path = "$WORK/bao-audit.log" }
@@ -64,8 +126,7 @@ api_addr = "https://127.0.0.1:8397"
 CONFIG
     # shellcheck disable=SC2086
     GOGC=400 $SERVER "$REFERENCE" server -config "$WORK/bao.hcl" > "$WORK/bao.log" 2>&1 &
-    BAO=$!
-    STARTED+=("$BAO")
+    STARTED+=($!)
     export CHANCERY_ADDR=https://127.0.0.1:8397 CHANCERY_CACERT=$WORK/cert.pem
     sleep 4
     curl -sk -X PUT "$CHANCERY_ADDR/v1/sys/init" -d '{"secret_shares":1,"secret_threshold":1}' > "$WORK/init.json"
@@ -77,13 +138,70 @@ CONFIG
     "$CHANCERY" secrets enable --max-lease-ttl 8760h pki > /dev/null
     "$CHANCERY" write pki/root/generate/internal common_name=Bench key_type=ec key_bits=256 ttl=8000h > /dev/null
     "$CHANCERY" write pki/roles/web allow_any_name=true key_type=ec key_bits=256 max_ttl=72h > /dev/null
-    PID=$(pgrep -f "server -config $WORK/bao.hcl" | tail -n1)
-    for operation in encrypt decrypt sign; do
-        # shellcheck disable=SC2086
-        $LOAD "$CHANCERY" bench transit --operation $operation --seconds "$SECONDS_EACH" --pid "$PID"
+}
+
+measure_reference() {
+    title 'OpenBao (raft storage, TLS, one file audit device, GOGC=400, raised JSON limits), a token without `default`'
+    start_reference
+    local operation batch
+    for operation in encrypt decrypt; do
+        for batch in 1 100 1000; do
+            row OpenBao "$operation, batch of $batch" transit --operation $operation --batch $batch
+        done
     done
-    # shellcheck disable=SC2086
-    $LOAD "$CHANCERY" bench transit --batch 100 --seconds "$SECONDS_EACH" --pid "$PID"
-    # shellcheck disable=SC2086
-    $LOAD "$CHANCERY" bench pki --seconds "$SECONDS_EACH" --pid "$PID"
+    row OpenBao 'sign, ECDSA P-256' transit --operation sign
+    row OpenBao 'sign, Ed25519' transit --operation sign --key-type ed25519
+    row OpenBao 'HMAC' transit --operation hmac
+    row OpenBao 'pki issue, P-256 leaf, stored' pki
+    title 'OpenBao, a token with the policy `default`'
+    printf 'path "transit/*" { capabilities = ["create", "read", "update", "delete", "list"] }' > "$WORK/bench.hcl"
+    jq -n --rawfile policy "$WORK/bench.hcl" '{policy: $policy}' |
+        curl -sk -H "X-Vault-Token: $CHANCERY_TOKEN" -X PUT "$CHANCERY_ADDR/v1/sys/policies/acl/bench" -d @- > /dev/null
+    CHANCERY_TOKEN=$(curl -sk -H "X-Vault-Token: $CHANCERY_TOKEN" -X POST "$CHANCERY_ADDR/v1/auth/token/create" \
+        -d '{"policies":["bench"]}' | jq -r .auth.client_token)
+    for batch in 1 100; do
+        row 'OpenBao, `default` policy' "encrypt, batch of $batch" transit --batch $batch
+    done
+    row 'OpenBao, `default` policy' 'decrypt, batch of 1' transit --operation decrypt
+    row 'OpenBao, `default` policy' 'sign, ECDSA P-256' transit --operation sign
+}
+
+# The works in the order they were first measured; the ratios are of CPU time per request to the row above it.
+table() {
+    jq -rs '
+        . as $rows | reduce .[].name as $n ([]; if index([$n]) then . else . + [$n] end) | .[] as $name
+        | [$rows[] | select(.name == $name)] as $same
+        | ([$same[] | select(.server == "Chancery")][0] // {}) as $ours
+        | $same[]
+        | (if .server == "Chancery" then ([$same[] | select(.server == "bare handler")][0] as $floor
+              | if $floor then "\((.server_cpu_us_per_request / $floor.server_cpu_us_per_request * 100 | round) / 100) of the floor" else "" end)
+           elif (.server | startswith("OpenBao")) and $ours.requests_per_second then "\(($ours.requests_per_second / .requests_per_second * 10 | round) / 10) times slower"
+           else "" end) as $ratio
+        | (if .items_per_second > .requests_per_second then "\(.items_per_second)" else "" end) as $items
+        | (if .server_memory_most then "\(.server_memory_before / 1048576 | round) → \(.server_memory_most / 1048576 | round) MiB" else "" end) as $memory
+        | "| \(if .server == $same[0].server then $name else "" end) | \(.server) | \(.requests_per_second) | \($items) | \(.p50_us / 10 | round / 100) ms | \(.p99_us / 10 | round / 100) ms | \(.server_cpu_us_per_request) µs | \($ratio) | \($memory) |"
+    ' "$ROWS" | {
+        printf '| work | server | requests/s | items/s | p50 | p99 | server CPU per request | ratio | memory |\n|---|---|---:|---:|---:|---:|---:|---|---|\n'
+        cat
+    }
+}
+
+if [ "$INSIDE" = table ]; then
+    trap - EXIT
+    table
+    exit
 fi
+if [ "$INSIDE" = dev ]; then
+    trap - EXIT
+    measure_chancery
+    exit
+fi
+if wanted bare; then measure_bare; fi
+if wanted chancery; then
+    title 'chancery dev (TLS, policies, audit; the CA and the seal in SoftHSM)'
+    # shellcheck disable=SC2086
+    $SERVER "$CHANCERY" dev --port 0 --no-store -- env INSIDE=dev WORK="$WORK" ROWS="$ROWS" "$SELF" "$CHANCERY" "$BARE"
+fi
+if wanted network && [ -n "${SHIM:-}" ]; then measure_network; fi
+if wanted reference && [ -n "${REFERENCE:-}" ]; then measure_reference; fi
+table

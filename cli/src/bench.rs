@@ -1,27 +1,28 @@
 //! `bench`: how much a server does, how long an answer takes, what it costs the server's CPU.
 //!
 //! A load generator of its own ([`load`]) over a bare HTTP/1.1 client ([`wire`]), so that the measuring costs little
-//! beside the measured; [`process`] reads the CPU time of a server on this machine.
+//! beside the measured; [`process`] reads the CPU time of a server on this machine. It speaks to whatever speaks Vault's
+//! API, so that two servers are measured by the same command.
 
 mod load;
 mod process;
+mod transit;
 mod wire;
 
 use crate::{
     failure::{Failure, Result},
     output::Output,
-    remote::{Ask, ConnectionFlags, Remote, Verb},
+    remote::{self, ConnectionFlags, Remote, Verb},
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use load::Measured;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
-    /// Encrypt, decrypt or sign with a transit key
-    Transit(TransitFlags),
+    /// Encrypt, decrypt, rewrap, sign, make HMACs or data keys with transit keys
+    Transit(transit::TransitFlags),
     /// Issue certificates
     Pki(PkiFlags),
 }
@@ -43,37 +44,6 @@ struct LoadFlags {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct TransitFlags {
-    #[command(flatten)]
-    load: LoadFlags,
-    /// What to do
-    #[arg(long, value_enum, default_value = "encrypt")]
-    operation: TransitOperation,
-    /// Where transit is mounted
-    #[arg(long, default_value = "transit")]
-    mount: String,
-    /// Kind of the key that is made for the run and deleted after it
-    #[arg(long)]
-    key_type: Option<String>,
-    /// Use this key, which is there already, instead of making one
-    #[arg(long, value_name = "NAME", conflicts_with = "key_type")]
-    key: Option<String>,
-    /// Size of one plaintext
-    #[arg(long, default_value_t = 32, value_name = "BYTES")]
-    payload: usize,
-    /// Items in one request
-    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
-    batch: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum TransitOperation {
-    Encrypt,
-    Decrypt,
-    Sign,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct PkiFlags {
     #[command(flatten)]
     load: LoadFlags,
@@ -91,37 +61,56 @@ pub(crate) struct PkiFlags {
     csr: Option<std::path::PathBuf>,
 }
 
-/// One request, over and over.
-pub(crate) struct Work {
-    title: String,
+/// One request.
+#[derive(Debug, Clone)]
+struct Ask {
+    method: &'static str,
     path: String,
     body: Value,
+}
+
+/// Requests that are sent over and over.
+struct Work {
+    title: String,
+    asks: Vec<Ask>,
+    /// What one request counts for.
     items: usize,
+}
+
+impl Ask {
+    fn post(path: String, body: Value) -> Self {
+        Self { method: "POST", path, body }
+    }
 }
 
 pub(crate) fn run(command: &BenchCommand, connection: &ConnectionFlags, output: &Output) -> Result<()> {
     let load = match command {
-        BenchCommand::Transit(flags) => &flags.load,
+        BenchCommand::Transit(flags) => flags.load(),
         BenchCommand::Pki(flags) => &flags.load,
     };
     let mut connection = connection.clone();
     connection.address = load.against.clone().or(connection.address);
     let remote = Remote::new(&connection)?;
-    let (work, key) = match command {
-        BenchCommand::Transit(flags) => transit(&remote, flags)?,
-        BenchCommand::Pki(flags) => (pki(flags)?, None),
-    };
-    // One request through the ordinary road first: it explains itself if it fails.
-    let tried = remote.send(&Ask::new(Verb::Post, &work.path).body(work.body.clone()));
-    let measured = tried.and_then(|_| measure(&remote, load, &work, output));
-    if let Some(key) = key {
-        remote.write(&format!("{key}/config"), json!({"deletion_allowed": true}))?;
-        remote.delete(&key)?;
+    match command {
+        BenchCommand::Transit(flags) => {
+            let stage = transit::Stage::set(&remote, flags)?;
+            let measured = stage.work().and_then(|work| Ok((measure(&remote, load, &work, output)?, work)));
+            stage.clear()?;
+            let (measured, work) = measured?;
+            report(&measured, &work, load, output)
+        }
+        BenchCommand::Pki(flags) => {
+            let work = pki(flags)?;
+            report(&measure(&remote, load, &work, output)?, &work, load, output)
+        }
     }
-    report(&measured?, &work, load, output)
 }
 
 fn measure(remote: &Remote, load: &LoadFlags, work: &Work, output: &Output) -> Result<Measured> {
+    // One request through the ordinary road first: it explains itself if it fails.
+    if let Some(ask) = work.asks.first() {
+        remote.send(&remote::Ask::new(Verb::Post, &ask.path).body(ask.body.clone()))?;
+    }
     output.remark(format!(
         "{}: {} connections, {} s against {}",
         work.title,
@@ -129,37 +118,13 @@ fn measure(remote: &Remote, load: &LoadFlags, work: &Work, output: &Output) -> R
         load.seconds,
         remote.address()
     ));
-    let target = wire::Target::new(remote, &work.path, &work.body)?;
+    if work.asks.len() > 1 {
+        // Every key has been used once, as in service: the first use reads it from storage.
+        load::each(wire::Target::new(remote, work.asks.iter().cloned())?, load.connections)?;
+    }
+    let target = wire::Target::new(remote, work.asks.iter().cloned())?;
     let pid = load.pid.or_else(|| target.is_local().then(|| process::listening_on(target.port())).flatten());
     load::run(target, load.connections, Duration::from_secs(load.seconds.max(1)), pid)
-}
-
-fn transit(remote: &Remote, flags: &TransitFlags) -> Result<(Work, Option<String>)> {
-    let mount = flags.mount.trim_matches('/');
-    let name = flags.key.clone().unwrap_or_else(|| format!("bench-{}", std::process::id()));
-    let signs = flags.operation == TransitOperation::Sign;
-    let kind = flags.key_type.as_deref().unwrap_or(if signs { "ecdsa-p256" } else { "aes256-gcm96" });
-    let made = flags.key.is_none().then(|| format!("{mount}/keys/{name}"));
-    if let Some(key) = &made {
-        remote.write(key, json!({"type": kind}))?;
-    }
-    let plaintext = STANDARD.encode(vec![0x5a; flags.payload]);
-    let encrypted = || -> Result<Value> {
-        let answer = remote.write(&format!("{mount}/encrypt/{name}"), json!({"plaintext": plaintext}))?;
-        Ok(answer.data().get("ciphertext").cloned().unwrap_or_default())
-    };
-    let (verb, member, value) = match flags.operation {
-        TransitOperation::Encrypt => ("encrypt", "plaintext", json!(plaintext)),
-        TransitOperation::Decrypt => ("decrypt", "ciphertext", encrypted()?),
-        TransitOperation::Sign => ("sign", "input", json!(plaintext)),
-    };
-    let body = if flags.batch > 1 {
-        json!({"batch_input": vec![json!({member: value}); flags.batch]})
-    } else {
-        json!({member: value})
-    };
-    let title = format!("transit {verb} {kind}, {} bytes, {} per request", flags.payload, flags.batch);
-    Ok((Work { title, path: format!("{mount}/{verb}/{name}"), body, items: flags.batch.max(1) }, made))
 }
 
 fn pki(flags: &PkiFlags) -> Result<Work> {
@@ -173,7 +138,7 @@ fn pki(flags: &PkiFlags) -> Result<Work> {
         }
     };
     let path = format!("{mount}/{verb}/{}", flags.role);
-    Ok(Work { title: format!("pki {verb} {}", flags.role), path, body, items: 1 })
+    Ok(Work { title: format!("pki {verb} {}", flags.role), asks: vec![Ask::post(path, body)], items: 1 })
 }
 
 fn report(measured: &Measured, work: &Work, load: &LoadFlags, output: &Output) -> Result<()> {
@@ -190,6 +155,8 @@ fn report(measured: &Measured, work: &Work, load: &LoadFlags, output: &Output) -
         "p99_us": measured.quantile(99, 100),
         "p999_us": measured.quantile(999, 1000),
         "server_cpu_us_per_request": measured.cpu_per_request(),
+        "server_memory_before": measured.memory.map(|memory| memory.resting),
+        "server_memory_most": measured.memory.map(|memory| memory.peak),
     });
     let mut pairs = vec![
         ("Work", work.title.clone()),
@@ -207,6 +174,11 @@ fn report(measured: &Measured, work: &Work, load: &LoadFlags, output: &Output) -
         .cpu_per_request()
         .map_or_else(|| "n/a (server not on this machine)".to_owned(), |us| format!("{us} µs"));
     pairs.push(("Server CPU per request", cpu));
+    if let Some(memory) = measured.memory {
+        let mebibytes = |bytes: u64| bytes >> 20;
+        let (before, most) = (mebibytes(memory.resting), mebibytes(memory.peak));
+        pairs.push(("Server memory", format!("{before} MiB before, {most} MiB at most")));
+    }
     output.pairs(&pairs, &machine)?;
     if measured.failed > 0 {
         return Err(Failure::remote(format!("{} of {} requests failed", measured.failed, measured.requests)));

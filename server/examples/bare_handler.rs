@@ -1,13 +1,24 @@
-//! The floor that `transit/encrypt` is measured against: axum on rustls, the same JSON, base64 and AES-256-GCM, two
-//! plain audit lines, and nothing else: no tokens, no policies, no HMAC, no key versions.
+//! The floor that transit is measured against: axum on rustls, the same JSON, base64 and raw aws-lc-rs, two plain audit
+//! lines, and nothing else: no tokens, no policies, no HMAC, no key versions.
 //!
-//! `cargo run --release --example bare_handler -- 127.0.0.1:8399 [audit file]` serves
-//! `POST /v1/transit/encrypt/bench` (one plaintext or `batch_input`) over TLS with a certificate of its own and over
-//! plain HTTP on the next port. `chancery bench transit --against https://127.0.0.1:8399` measures it.
+//! `cargo run --release --example bare_handler -- 127.0.0.1:8399 [audit file]` serves `POST /v1/transit/OPERATION/KEY`
+//! over TLS with a certificate of its own and over plain HTTP on the next port: `encrypt`, `decrypt` and `rewrap` with
+//! AES-256-GCM (one text or `batch_input`), `sign` with Ed25519 where the key is called `ed25519`, else with P-256.
+//! `chancery bench transit --against https://127.0.0.1:8399 --key bench` measures it.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a measuring tool: it may stop at the first surprise")]
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use axum::{Router, body::Bytes, extract::State, response::IntoResponse, routing::post};
+use aws_lc_rs::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair},
+};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Path, State},
+    response::IntoResponse,
+    routing::post,
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hyper_util::{rt::TokioExecutor, rt::TokioIo, server::conn::auto, service::TowerToHyperService};
 use serde::{Deserialize, Serialize};
@@ -17,20 +28,25 @@ use tokio_rustls::TlsAcceptor;
 
 struct Floor {
     key: LessSafeKey,
+    p256: EcdsaKeyPair,
+    ed25519: Ed25519KeyPair,
     audit: mpsc::UnboundedSender<String>,
 }
 
 #[derive(Deserialize)]
 struct Input<'a> {
     #[serde(borrow, default)]
-    plaintext: Option<&'a str>,
-    #[serde(borrow, default)]
     batch_input: Vec<Item<'a>>,
+    plaintext: Option<&'a str>,
+    ciphertext: Option<&'a str>,
+    input: Option<&'a str>,
 }
 
 #[derive(Deserialize)]
 struct Item<'a> {
-    plaintext: &'a str,
+    plaintext: Option<&'a str>,
+    ciphertext: Option<&'a str>,
+    input: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -41,42 +57,72 @@ struct Output {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Data {
-    One { ciphertext: String },
-    Batch { batch_results: Vec<One> },
+    One(Outcome),
+    Batch { batch_results: Vec<Outcome> },
 }
 
 #[derive(Serialize)]
-struct One {
-    ciphertext: String,
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    Plaintext(String),
+    Ciphertext(String),
+    Signature(String),
 }
 
-fn encrypt(key: &LessSafeKey, plaintext: &str) -> String {
-    let mut bytes = STANDARD.decode(plaintext).unwrap();
-    let mut nonce = [0_u8; 12];
-    aws_lc_rs::rand::fill(&mut nonce).unwrap();
-    key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut bytes).unwrap();
-    let mut sealed = nonce.to_vec();
-    sealed.append(&mut bytes);
-    format!("vault:v1:{}", STANDARD.encode(sealed))
+impl Floor {
+    fn seal(&self, mut bytes: Vec<u8>) -> Outcome {
+        let mut nonce = [0_u8; 12];
+        aws_lc_rs::rand::fill(&mut nonce).unwrap();
+        self.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut bytes).unwrap();
+        let mut sealed = nonce.to_vec();
+        sealed.append(&mut bytes);
+        Outcome::Ciphertext(format!("vault:v1:{}", STANDARD.encode(sealed)))
+    }
+
+    fn open(&self, ciphertext: &str) -> Vec<u8> {
+        let mut bytes = STANDARD.decode(ciphertext.strip_prefix("vault:v1:").unwrap()).unwrap();
+        let sealed = bytes.split_off(12);
+        let nonce = Nonce::try_assume_unique_for_key(&bytes).unwrap();
+        let mut sealed = sealed;
+        self.key.open_in_place(nonce, Aad::empty(), &mut sealed).unwrap().to_vec()
+    }
+
+    fn work(&self, operation: &str, key: &str, item: &Item<'_>) -> Outcome {
+        match operation {
+            "encrypt" => self.seal(STANDARD.decode(item.plaintext.unwrap()).unwrap()),
+            "decrypt" => Outcome::Plaintext(STANDARD.encode(self.open(item.ciphertext.unwrap()))),
+            "rewrap" => self.seal(self.open(item.ciphertext.unwrap())),
+            _ => {
+                let input = STANDARD.decode(item.input.unwrap()).unwrap();
+                let signature = if key == "ed25519" {
+                    STANDARD.encode(self.ed25519.sign(&input))
+                } else {
+                    STANDARD.encode(self.p256.sign(&SystemRandom::new(), &input).unwrap())
+                };
+                Outcome::Signature(format!("vault:v1:{signature}"))
+            }
+        }
+    }
 }
 
-async fn handle(State(floor): State<Arc<Floor>>, body: Bytes) -> impl IntoResponse {
+async fn handle(
+    State(floor): State<Arc<Floor>>,
+    Path((operation, key)): Path<(String, String)>,
+    body: Bytes,
+) -> impl IntoResponse {
     let input: Input<'_> = serde_json::from_slice(&body).unwrap();
     let line = |kind: &str| {
         format!(
-            "{{\"type\":\"{kind}\",\"time\":\"2026-01-01T00:00:00Z\",\"request\":{{\"path\":\"transit/encrypt/bench\"}}}}\n"
+            "{{\"type\":\"{kind}\",\"time\":\"2026-01-01T00:00:00Z\",\"request\":{{\"path\":\"transit/{operation}/{key}\"}}}}\n"
         )
     };
     floor.audit.send(line("request")).unwrap();
-    let data = match input.plaintext {
-        Some(plaintext) => Data::One { ciphertext: encrypt(&floor.key, plaintext) },
-        None => Data::Batch {
-            batch_results: input
-                .batch_input
-                .iter()
-                .map(|item| One { ciphertext: encrypt(&floor.key, item.plaintext) })
-                .collect(),
-        },
+    let data = if input.batch_input.is_empty() {
+        let Input { plaintext, ciphertext, input, .. } = input;
+        Data::One(floor.work(&operation, &key, &Item { plaintext, ciphertext, input }))
+    } else {
+        let results = input.batch_input.iter().map(|item| floor.work(&operation, &key, item));
+        Data::Batch { batch_results: results.collect() }
     };
     floor.audit.send(line("response")).unwrap();
     ([("content-type", "application/json")], serde_json::to_vec(&Output { data }).unwrap())
@@ -134,8 +180,13 @@ async fn main() {
     let (audit, lines) = mpsc::unbounded_channel();
     tokio::spawn(write_audit(lines, file));
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[7; 32]).unwrap());
-    let router =
-        Router::new().route("/v1/transit/encrypt/bench", post(handle)).with_state(Arc::new(Floor { key, audit }));
+    let p256 = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+    let floor = Floor { key, p256, ed25519: Ed25519KeyPair::generate().unwrap(), audit };
+    let router = Router::new()
+        .route("/v1/transit/{operation}/{key}", post(handle))
+        // As much as the appliance takes.
+        .layer(axum::extract::DefaultBodyLimit::max(32 << 20))
+        .with_state(Arc::new(floor));
     let plain = SocketAddr::new(address.ip(), address.port() + 1);
     eprintln!("bare handler on https://{address} and http://{plain}");
     tokio::join!(serve(address, router.clone(), Some(TlsAcceptor::from(tls()))), serve(plain, router, None));

@@ -7,7 +7,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair},
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chancery_engine::{
     Body, Call, Engine, Hosted, Identity, MountPoint, Operation, Response, SystemClock, Verb,
@@ -165,5 +169,26 @@ fn decrypt(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, encrypt, decrypt);
+fn sign(criterion: &mut Criterion) {
+    let bench = Bench::new();
+    let body = format!(r#"{{"input":"{}"}}"#, STANDARD.encode([7; 32])).into_bytes();
+    let p256 = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+    let ed25519 = Ed25519KeyPair::generate().unwrap();
+    let mut group = criterion.benchmark_group("sign");
+    group.bench_function("raw/ecdsa-p256", |bencher| {
+        bencher.iter(|| black_box(p256.sign(&SystemRandom::new(), &[7; 32]).unwrap()));
+    });
+    group.bench_function("raw/ed25519", |bencher| bencher.iter(|| black_box(ed25519.sign(&[7; 32]))));
+    for kind in ["ecdsa-p256", "ed25519"] {
+        let create = format!(r#"{{"type":"{kind}"}}"#).into_bytes();
+        bench.runtime.block_on(bench.call(&format!("keys/{kind}"), create));
+        group.bench_with_input(BenchmarkId::new("engine", kind), &body, |bencher, body| {
+            let path = format!("sign/{kind}");
+            bencher.iter(|| black_box(bench.runtime.block_on(bench.call(&path, body.clone()))));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, encrypt, decrypt, sign);
 criterion_main!(benches);

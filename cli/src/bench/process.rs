@@ -1,4 +1,5 @@
-//! The server's CPU time, where it runs on this machine: `/proc` tells who listens on a port and what it has used.
+//! The server's CPU time and memory, where it runs on this machine: `/proc` tells who listens on a port and what it has
+//! used.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -51,6 +52,31 @@ fn used(stat: &str) -> Option<Duration> {
     Some(Duration::from_millis(ticks * 1000 / TICKS))
 }
 
+/// What a process held in memory, in bytes: before the load, and at most under it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Memory {
+    pub(super) resting: u64,
+    pub(super) peak: u64,
+}
+
+/// Forgets the highest mark (`proc(5)`, `clear_refs`) and answers where memory stands now.
+pub(super) fn start_measuring_memory(pid: u32) -> Option<u64> {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5").ok()?;
+    memory(pid, "VmRSS:")
+}
+
+/// The most a process has held since [`start_measuring_memory`].
+pub(super) fn peak_memory(pid: u32) -> Option<u64> {
+    memory(pid, "VmHWM:")
+}
+
+fn memory(pid: u32, member: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(member))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +86,15 @@ mod tests {
     fn a_listening_process_is_found_by_its_port() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         assert_eq!(listening_on(listener.local_addr().unwrap().port()), Some(std::process::id()));
+    }
+
+    #[test]
+    fn memory_under_load_is_more_than_before() {
+        let resting = start_measuring_memory(std::process::id()).unwrap();
+        let load = vec![1_u8; 32 << 20];
+        assert!(load.iter().all(|byte| *byte == 1));
+        let peak = peak_memory(std::process::id()).unwrap();
+        assert!(peak >= resting + (30 << 20), "{resting} {peak}");
     }
 
     #[test]

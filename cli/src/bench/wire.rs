@@ -1,12 +1,12 @@
-//! A bare HTTP/1.1 client with keep-alive: the request is rendered once, of the answer only status and length are read.
+//! A bare HTTP/1.1 client with keep-alive: requests are rendered once, of the answers only status and length are read.
 
+use super::Ask;
 use crate::{
     failure::{Failure, Result},
     remote::Remote,
 };
 use reqwest::Url;
 use rustls::{ClientConfig, pki_types::ServerName};
-use serde_json::Value;
 use std::{net::IpAddr, sync::Arc};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -19,7 +19,7 @@ pub(super) struct Target {
     host: String,
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
-    request: Vec<u8>,
+    requests: Vec<Vec<u8>>,
 }
 
 pub(super) struct Connection {
@@ -32,7 +32,7 @@ trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 impl Target {
-    pub(super) fn new(remote: &Remote, path: &str, body: &Value) -> Result<Self> {
+    pub(super) fn new(remote: &Remote, asks: impl Iterator<Item = Ask>) -> Result<Self> {
         let wrong = || Failure::local(format!("{} is not the address of a server", remote.address()));
         let url = Url::parse(remote.address()).map_err(|error| wrong().because(error))?;
         let host = url.host_str().ok_or_else(wrong)?.trim_matches(['[', ']']).to_owned();
@@ -44,14 +44,23 @@ impl Target {
             }
             _ => None,
         };
-        let body = body.to_string();
         let token = remote.token().unwrap_or_default();
-        let request = format!(
-            "POST /v1/{path} HTTP/1.1\r\nHost: {host}:{port}\r\nX-Vault-Request: true\r\nX-Vault-Token: {token}\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        Ok(Self { host, port, tls, request: request.into_bytes() })
+        let requests = asks.map(|Ask { method, path, body }| {
+            let body = body.to_string();
+            let length = body.len();
+            let request = format!(
+                "{method} /v1/{path} HTTP/1.1\r\nHost: {host}:{port}\r\nX-Vault-Request: true\r\n\
+                 X-Vault-Token: {token}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+            );
+            request.into_bytes()
+        });
+        let requests = requests.collect();
+        Ok(Self { host, port, tls, requests })
+    }
+
+    /// How many requests there are.
+    pub(super) fn len(&self) -> usize {
+        self.requests.len()
     }
 
     pub(super) fn port(&self) -> u16 {
@@ -75,23 +84,35 @@ impl Connection {
         Ok(Self { stream, buffer: Vec::with_capacity(16 << 10) })
     }
 
-    /// Sends the request and reads the whole answer; gives its status.
-    pub(super) async fn exchange(&mut self, target: &Target) -> Result<u16> {
+    /// Sends a request and reads the whole answer; gives its status.
+    pub(super) async fn exchange(&mut self, target: &Target, request: usize) -> Result<u16> {
         let lost = |error| Failure::remote("the server closed the connection").because(error);
-        self.stream.write_all(&target.request).await.map_err(lost)?;
+        let request = target.requests.get(request).map(Vec::as_slice).unwrap_or_default();
+        self.stream.write_all(request).await.map_err(lost)?;
         self.stream.flush().await.map_err(lost)?;
         self.buffer.clear();
+        let mut known = None;
         loop {
-            match head(&self.buffer)? {
-                Some((status, Extent::Bytes(whole))) if self.buffer.len() >= whole => return Ok(status),
+            // The head is read once: an answer may come in thousands of pieces.
+            known = if known.is_none() { head(&self.buffer)? } else { known };
+            match &known {
+                Some((status, Extent::Bytes(whole))) if self.buffer.len() >= *whole => return Ok(*status),
                 // One request at a time on a connection: nothing can follow the last chunk.
-                Some((status, Extent::Chunks)) if self.buffer.ends_with(b"\r\n0\r\n\r\n") => return Ok(status),
+                Some((status, Extent::Chunks)) if self.buffer.ends_with(b"\r\n0\r\n\r\n") => return Ok(*status),
                 _ => {}
             }
             if self.stream.read_buf(&mut self.buffer).await.map_err(lost)? == 0 {
                 return Err(Failure::remote("the server closed the connection"));
             }
         }
+    }
+}
+
+impl Connection {
+    /// The last answer, if it came in one piece.
+    pub(super) fn body(&self) -> &[u8] {
+        let end = self.buffer.windows(4).position(|window| window == b"\r\n\r\n");
+        end.and_then(|end| self.buffer.get(end + 4..)).unwrap_or_default()
     }
 }
 
