@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, clippy::expect_used, reason = "a bench binary")]
 
 #[path = "../../softhsm-tests/tests/support/shim.rs"]
+#[expect(dead_code, reason = "a bench needs the delay only")]
 mod shim;
 #[path = "../../softhsm-tests/tests/support/softhsm.rs"]
 mod softhsm;

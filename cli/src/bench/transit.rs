@@ -127,19 +127,19 @@ impl<'r> Stage<'r> {
         let plaintext = STANDARD.encode(vec![0x5a; flags.payload]);
         let asks = if flags.operation.takes_ciphertexts() {
             let encrypted = self.send(|path| Ask::post(path, json!({"plaintext": plaintext})), "encrypt", "")?;
-            let ciphertexts = encrypted.iter().map(|answer| ciphertext(answer)).collect::<Result<Vec<_>>>()?;
-            self.names.iter().zip(ciphertexts).map(|(name, text)| self.ask(name, "ciphertext", text)).collect()
+            let ciphertexts = encrypted.iter().map(ciphertext).collect::<Result<Vec<_>>>()?;
+            self.names.iter().zip(ciphertexts).map(|(name, text)| self.ask(name, "ciphertext", &text)).collect()
         } else {
             let member = match flags.operation {
                 TransitOperation::Encrypt => "plaintext",
                 _ => "input",
             };
-            self.names.iter().map(|name| self.ask(name, member, json!(plaintext))).collect()
+            self.names.iter().map(|name| self.ask(name, member, &json!(plaintext))).collect()
         };
         Ok(Work { title: flags.title(), asks, items: flags.batch.max(1) })
     }
 
-    fn ask(&self, name: &str, member: &str, value: Value) -> Ask {
+    fn ask(&self, name: &str, member: &str, value: &Value) -> Ask {
         let path = format!("{}/{}/{name}", self.mount, self.flags.operation.verb());
         let body = match (self.flags.operation, self.flags.batch) {
             (TransitOperation::Datakey, _) => json!({}),

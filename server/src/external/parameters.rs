@@ -231,7 +231,8 @@ mod tests {
     use serde_json::json;
 
     fn values(value: Value) -> Values {
-        value.as_object().unwrap().clone()
+        let Value::Object(values) = value else { panic!("an object") };
+        values
     }
 
     #[test]
