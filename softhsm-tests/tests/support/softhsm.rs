@@ -31,12 +31,9 @@ pub(crate) fn stage(load: Option<&Path>) -> Stage {
     let configuration = place.path().join("softhsm2.conf");
     let text = format!("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n", tokens.display());
     fs::write(&configuration, text).expect("SoftHSM's configuration");
-    let made = Command::new("softhsm2-util")
-        .args(["--init-token", "--free", "--label", LABEL, "--so-pin", SO_PIN, "--pin", PIN])
-        .env("SOFTHSM2_CONF", &configuration)
-        .output();
-    if !made.as_ref().is_ok_and(|output| output.status.success()) {
-        return Stage::missing(&format!("softhsm2-util could not make a token: {made:?}"));
+    let made = initialize(LABEL, &configuration);
+    if let Err(why) = made {
+        return Stage::missing(&why);
     }
     let environment = [
         ("SOFTHSM2_CONF", configuration.into_os_string()),
@@ -44,4 +41,16 @@ pub(crate) fn stage(load: Option<&Path>) -> Stage {
         ("CHANCERY_SHIM_CONTROL", place.path().join("shim").into_os_string()),
     ];
     Stage::again(load.unwrap_or(&module), place.path(), &environment)
+}
+
+/// Makes one more token for the module that reads this configuration.
+pub(crate) fn initialize(label: &str, configuration: &Path) -> Result<(), String> {
+    let made = Command::new("softhsm2-util")
+        .args(["--init-token", "--free", "--label", label, "--so-pin", SO_PIN, "--pin", PIN])
+        .env("SOFTHSM2_CONF", configuration)
+        .output();
+    if made.as_ref().is_ok_and(|output| output.status.success()) {
+        return Ok(());
+    }
+    Err(format!("softhsm2-util could not make a token: {made:?}"))
 }

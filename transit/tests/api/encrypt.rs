@@ -160,7 +160,7 @@ async fn types_that_cannot_encrypt_say_so() {
 #[tokio::test]
 async fn a_text_too_long_for_rsa_is_refused() {
     let mount = Mount::with_key(json!({"type": "rsa-2048"})).await;
-    assert_eq!(encrypt(&mount, json!({"plaintext": b64(&[0; 190])})).await.status, 200);
+    encrypt(&mount, json!({"plaintext": b64(&[0; 190])})).await.ok();
     encrypt(&mount, json!({"plaintext": b64(&[0; 191])}))
         .await
         .refused("failed to RSA encrypt the plaintext: crypto/rsa: message too long for RSA key size");

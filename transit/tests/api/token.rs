@@ -36,6 +36,11 @@ pub(crate) async fn open() -> Hsm {
     TOKEN.get_or_init(|| async { Hsm::open(config).await.unwrap() }).await.clone()
 }
 
+/// What a key gets that does not say where it shall live, and could live in a token.
+pub(crate) fn default_protection() -> &'static str {
+    if setting("MODULE").is_some() { "hsm" } else { "software" }
+}
+
 /// Asks for protection `hsm` where a new key could have it and nothing else was said.
 pub(crate) fn protect(path: &str, mut body: Value) -> Value {
     let is_creation = path.strip_prefix("keys/").is_some_and(|name| !name.contains('/'));
