@@ -14,6 +14,7 @@
 #[expect(dead_code, reason = "the engine's own tests use all of it")]
 #[path = "../../../transit/tests/api/harness.rs"]
 mod harness;
+#[expect(dead_code, reason = "the engine's own tests use all of it")]
 #[path = "../../../transit/tests/api/token.rs"]
 mod token;
 
