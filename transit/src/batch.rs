@@ -79,15 +79,18 @@ pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
 
 /// Labels the answer of an encrypting or decrypting batch: a caller's mistake in any item makes it a 400, only
 /// internal failures a 500; `chosen` replaces either where at least one item succeeded.
-pub(crate) fn label(response: Response, failures: Failures, chosen: i64) -> Response {
-    let disposition = match (failures.by_caller, failures.internal) {
+pub(crate) fn label(response: Response, failures: Failures, chosen: Option<i64>) -> Response {
+    let (disposition, status) = match (failures.by_caller, failures.internal) {
         (false, false) => return response,
-        (true, _) => Disposition::CallerFailedInPart,
-        (false, true) => Disposition::InternalFailedInPart,
+        (true, _) => (Disposition::CallerFailedInPart, 400),
+        (false, true) => (Disposition::InternalFailedInPart, 500),
     };
+    let Some(chosen) = chosen.filter(|_| failures.succeeded) else { return response.disposed(disposition) };
     match u16::try_from(chosen) {
-        Ok(code @ 200..=599) if failures.succeeded => response.disposed(Disposition::Chosen(code)),
-        _ => response.disposed(disposition),
+        Ok(code @ 200..=599) => response.disposed(Disposition::Chosen(code)),
+        _ => response.disposed(disposition).warn(format!(
+            "invalid HTTP response code override from partial_failure_response_code, reverting to {status}"
+        )),
     }
 }
 
@@ -105,13 +108,17 @@ mod tests {
     #[test]
     fn the_label_follows_the_worst_item() {
         let of = |by_caller, internal, succeeded, chosen| {
-            label(Response::empty(), Failures { by_caller, internal, succeeded, lacking: false }, chosen).disposition
+            let failures = Failures { by_caller, internal, succeeded, lacking: false };
+            let response = label(Response::empty(), failures, chosen);
+            (response.disposition, response.warnings.len())
         };
-        assert_eq!(of(false, false, true, 207), Disposition::Done);
-        assert_eq!(of(true, true, true, 0), Disposition::CallerFailedInPart);
-        assert_eq!(of(false, true, true, 0), Disposition::InternalFailedInPart);
-        assert_eq!(of(true, false, true, 207), Disposition::Chosen(207));
-        assert_eq!(of(true, false, false, 207), Disposition::CallerFailedInPart);
-        assert_eq!(of(true, false, true, 99), Disposition::CallerFailedInPart);
+        assert_eq!(of(false, false, true, Some(207)), (Disposition::Done, 0));
+        assert_eq!(of(true, true, true, None), (Disposition::CallerFailedInPart, 0));
+        assert_eq!(of(false, true, true, None), (Disposition::InternalFailedInPart, 0));
+        assert_eq!(of(true, false, true, Some(207)), (Disposition::Chosen(207), 0));
+        assert_eq!(of(true, false, false, Some(207)), (Disposition::CallerFailedInPart, 0));
+        for impossible in [-1, 0, 99, 600] {
+            assert_eq!(of(true, false, true, Some(impossible)), (Disposition::CallerFailedInPart, 1));
+        }
     }
 }

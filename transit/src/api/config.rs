@@ -28,7 +28,7 @@ struct ConfigRequest {
     exportable: Option<Flag>,
     #[serde(deserialize_with = "given")]
     allow_plaintext_backup: Option<Flag>,
-    #[serde(deserialize_with = "given")]
+    /// Null is no period here, not the period 0.
     auto_rotate_period: Option<DurationSeconds>,
 }
 

@@ -23,7 +23,7 @@ struct DecryptRequest<'a> {
     associated_data: Text<'a>,
     #[serde(borrow)]
     batch_input: Option<&'a RawValue>,
-    partial_failure_response_code: Count,
+    partial_failure_response_code: Option<Count>,
     #[serde(borrow)]
     nonce: Text<'a>,
     #[serde(borrow)]
@@ -52,7 +52,7 @@ impl DecryptRequest<'_> {
                 ..CipherItem::default()
             },
             batch: self.batch_input,
-            chosen: self.partial_failure_response_code.0,
+            chosen: self.partial_failure_response_code.map(|code| code.0),
             bytes,
         }
     }

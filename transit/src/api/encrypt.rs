@@ -32,7 +32,7 @@ pub(crate) struct EncryptRequest<'a> {
     key_version: Count,
     #[serde(borrow)]
     batch_input: Option<&'a RawValue>,
-    partial_failure_response_code: Count,
+    partial_failure_response_code: Option<Count>,
     #[serde(borrow, rename = "type", deserialize_with = "given")]
     key_type: Option<Text<'a>>,
     convergent_encryption: Flag,
@@ -70,8 +70,13 @@ async fn upsert(engine: &Transit, call: &Call, request: &EncryptRequest<'_>) -> 
         return Err(Fault::caller(text));
     }
     let type_name = request.key_type.as_ref().map_or(KeyType::Aes256Gcm96.name(), Text::as_str);
-    let key_type = KeyType::named(type_name).filter(|known| known.is_aead());
-    let key_type = key_type.ok_or_else(|| Fault::caller(format!("unknown key type {type_name}")))?;
+    let key_type = match KeyType::named(type_name) {
+        Some(cipher) if cipher.is_aead() => cipher,
+        Some(curve) if curve.is_ecdsa() => {
+            return Err(Fault::caller(format!("key type {type_name} not supported for this operation")));
+        }
+        _ => return Err(Fault::caller(format!("unknown key type {type_name}"))),
+    };
     let convergent_encryption = request.convergent_encryption.0;
     let record = KeyRecord { derived, convergent_encryption, ..KeyRecord::new(key_type) };
     Ok(engine.create(call.captures.text("name"), record).await?)
@@ -90,7 +95,7 @@ impl EncryptRequest<'_> {
                 rare: RareOptions::given("", self.padding_scheme.as_str(), ""),
             },
             batch: self.batch_input,
-            chosen: self.partial_failure_response_code.0,
+            chosen: self.partial_failure_response_code.map(|code| code.0),
             bytes,
         }
     }

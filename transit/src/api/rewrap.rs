@@ -56,7 +56,7 @@ impl RewrapRequest<'_> {
                 ..CipherItem::default()
             },
             batch: self.batch_input,
-            chosen: 0,
+            chosen: None,
             bytes,
         }
     }

@@ -35,7 +35,7 @@ pub(crate) struct Asked<'r> {
     pub(crate) single: CipherItem<'r>,
     pub(crate) batch: Option<&'r RawValue>,
     /// `partial_failure_response_code`
-    pub(crate) chosen: i64,
+    pub(crate) chosen: Option<i64>,
     /// Of the whole body.
     pub(crate) bytes: usize,
 }
