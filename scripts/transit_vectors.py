@@ -3,7 +3,7 @@
 
 usage: transit_vectors.py > transit/tests/vectors/known_answers.json
 
-What is computed is written in `vault-api.md` §1.3 alone: HKDF derivation for AEAD and Ed25519 keys, convergent encryption
+What is computed is written in Vault's transit pages alone: HKDF derivation for AEAD and Ed25519 keys, convergent encryption
 version 3, the layouts of ciphertexts, and import blobs. Keys, nonces and texts come from SHAKE-256 of their names, so
 every run writes the same file; only the OAEP half of an import blob is random, so the blobs' second half is given and the
 test checks that blob against its wrapping key. `transit/tests/known_answers.rs` holds the engine against the file.

@@ -1,7 +1,7 @@
 //! Roles: the per-mount rules that say which certificates may be issued.
 //!
-//! A [`Role`] is stored and echoed exactly as it is declared here; the member names and types are the wire's
-//! (`vault-api.md` §2.2). [`RoleRequest`] is how a client states one, loosely typed. What the rules mean is in
+//! A [`Role`] is stored and echoed exactly as it is declared here; the member names and types are the
+//! wire's. [`RoleRequest`] is how a client states one, loosely typed. What the rules mean is in
 //! [`crate::names`] (which names), [`crate::validity`] (how long) and [`crate::approve`] (everything together).
 
 mod policy;
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 #[serde(default)]
 #[expect(
     missing_docs,
-    reason = "each member is the wire's parameter of the same name; vault-api.md §2.2 explains them"
+    reason = "each member is the wire's parameter of the same name; Vault's PKI API page explains them"
 )]
 pub struct Role {
     pub allow_any_name: bool,

@@ -1,4 +1,4 @@
-//! The index of endpoints (`vault-api.md` §2.1). Literals stand before placeholders.
+//! The index of endpoints. Literals stand before placeholders.
 
 use crate::{
     CertificateAuthority,

@@ -38,7 +38,7 @@ pub struct UrlSettings {
 #[serde(default)]
 #[expect(
     missing_docs,
-    reason = "each member is the wire's parameter of the same name; vault-api.md §2.3 explains them"
+    reason = "each member is the wire's parameter of the same name; Vault's PKI API page explains them"
 )]
 pub struct CrlSettings {
     pub allow_expired_cert_revocation: bool,

@@ -1,6 +1,6 @@
 //! The policy language: documents in HCL or JSON, compiled into an [`Acl`] that mints [`Permit`](crate::Permit)s.
 //!
-//! Semantics are Vault's (`vault-api.md` §4.3): the most specific rule decides, the same path in several policies
+//! Semantics are Vault's: the most specific rule decides, the same path in several policies
 //! unites, `deny` wins.
 
 mod acl;

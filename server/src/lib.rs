@@ -38,5 +38,5 @@ pub use appliance::{Appliance, StartError, hide_panic_texts, open_hsm};
 pub use core::Core;
 
 /// Version that clients are told unless the configuration says otherwise: Terraform and other clients gate features on
-/// it, so it names the Vault release whose API this is (`clients.md` §1.1-14).
+/// it, so it names the Vault release whose API this is.
 pub const API_VERSION: &str = "1.16.3+chancery";

@@ -35,8 +35,8 @@ impl Reply {
     }
 }
 
-/// Routes whose answers repeat the members of `data` at the top level; older clients read them there
-/// (`clients.md` §1.1-11). A pattern ends in `*` where anything may follow.
+/// Routes whose answers repeat the members of `data` at the top level; older clients read them
+/// there. A pattern ends in `*` where anything may follow.
 const REPEATING: [&str; 20] = [
     "sys/audit",
     "sys/audit/*",

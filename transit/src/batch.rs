@@ -1,4 +1,4 @@
-//! Batches: `batch_input` in, `batch_results` out, order kept (`vault-api.md` §1.5).
+//! Batches: `batch_input` in, `batch_results` out, order kept.
 //!
 //! | file | holds |
 //! |---|---|

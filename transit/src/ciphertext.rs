@@ -1,4 +1,4 @@
-//! The envelope of ciphertexts, signatures and HMACs: `vault:vN:` and a payload (`vault-api.md` §1.3).
+//! The envelope of ciphertexts, signatures and HMACs: `vault:vN:` and a payload.
 
 use crate::error::TransitError;
 

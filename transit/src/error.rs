@@ -183,7 +183,7 @@ impl Failures {
         match outcome {
             Ok(_) => self.succeeded = true,
             Err(error) if error.is_lacking() => self.lacking = true,
-            // Told in the item, and the answer stays a 200: `vault-api.md` §1.5.
+            // Told in the item, and the answer stays a 200, as OpenBao's does.
             Err(TransitError::AssociatedDataWithoutAead { .. }) => {}
             Err(error) if error.is_callers() => self.by_caller = true,
             Err(_) => self.internal = true,

@@ -1,4 +1,4 @@
-//! A named key: its options, its versions, and which of them may do what (`vault-api.md` §1.4).
+//! A named key: its options, its versions, and which of them may do what.
 
 use crate::{
     ciphertext::Kind,

@@ -1,4 +1,4 @@
-//! The key types and what each can do (`vault-api.md` §1.2).
+//! The key types and what each can do.
 
 use crate::nonce::{LONGEST_NONCE_BYTES, NONCE_BYTES};
 use chancery_hsm::{KeyAlgorithm, KeyPurpose};

@@ -1,4 +1,4 @@
-//! The index of the engine's endpoints (`vault-api.md` §1.1).
+//! The index of the engine's endpoints.
 
 use crate::{Transit, api};
 use async_trait::async_trait;

@@ -1,4 +1,4 @@
-//! The text of an entry, in Vault's shape and order of members (`vault-api.md` §4.5). Written straight into bytes: a
+//! The text of an entry, in Vault's shape and order of members. Written straight into bytes: a
 //! request is described once and the description serves both of its lines.
 
 use super::{

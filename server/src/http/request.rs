@@ -1,5 +1,5 @@
 //! From an HTTP request to a [`Request`]: method, path, headers, body. What is refused here is refused before anyone
-//! knows who asks (`vault-api.md` §4.1; the texts are the real server's).
+//! knows who asks (the texts are the real server's).
 
 use super::{
     body,

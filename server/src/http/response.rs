@@ -1,4 +1,4 @@
-//! Renders what was audited, and is the only place with status codes (`vault-api.md` §4.1, `clients.md` §1.1).
+//! Renders what was audited, and is the only place with status codes.
 
 use crate::{
     audit::Audited,

@@ -11,7 +11,7 @@ use chancery_store::BarrierPhase;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Date of this release, under both names clients read (`vault-api.md` §4.2).
+/// Date of this release, under both names clients read.
 pub(super) const RELEASE_DATE: &str = "2026-11-21T00:00:00Z";
 
 /// Body of `seal-status` and `unseal`.

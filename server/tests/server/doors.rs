@@ -1,4 +1,4 @@
-//! What clients lean on at the wire, from the status line to the last byte (`clients.md` §1.1).
+//! What clients lean on at the wire, from the status line to the last byte.
 
 use crate::appliance::{Answer, start};
 

@@ -35,7 +35,7 @@ impl Bench {
         Self { mount, wrapping, names: HashMap::new(), tally: Tally { family, ..Tally::default() } }
     }
 
-    /// The blob that carries `target` to the mount (`vault-api.md` §1.3).
+    /// The blob that carries `target` to the mount.
     pub(crate) fn blob(&self, target: &[u8]) -> Value {
         let mut wrapped = vec![0; target.len() + 16];
         let ephemeral = [7; 32];
