@@ -39,6 +39,9 @@ pub struct Identity {
     pub policies: Arc<[String]>,
     /// Metadata the login attached.
     pub metadata: BTreeMap<String, String>,
+    /// Path of the request that made the token, such as `auth/userpass/login/mitch`: tells metadata that a login attached
+    /// from metadata that the maker of a token chose.
+    pub path: String,
     /// Entity id, empty where there is none.
     pub entity_id: String,
     /// Service or batch.

@@ -78,6 +78,7 @@ fn root() -> Arc<Identity> {
         display_name: "root".to_owned(),
         policies: ["root".to_owned()].into(),
         metadata: BTreeMap::new(),
+        path: String::new(),
         entity_id: String::new(),
         token_type: TokenType::Service,
         token_ttl: 0,

@@ -7,15 +7,18 @@
 
 mod memory;
 mod sqlite;
+mod ssh;
 
 pub use memory::Memory;
 pub use sqlite::Sqlite;
+pub use ssh::SshBackend;
 
 use crate::{
     StoreError,
     inventory::{
         Certificate, CertificateChange, CertificateFilter, CertificatePage, ExpiryPage, RevokedCertificate, SerialPage,
     },
+    ssh_inventory::SshChange,
     view::Page,
 };
 use async_trait::async_trait;
@@ -101,6 +104,8 @@ pub enum Operation {
     },
     /// Changes the certificate inventory.
     Certificate(Box<CertificateChange>),
+    /// Changes the SSH inventory.
+    Ssh(Box<SshChange>),
 }
 
 /// One change set: all expectations are checked before the first operation, operations are applied in order, all or none.
@@ -114,7 +119,7 @@ pub struct Batch {
 
 /// A database. Success of [`Backend::apply`] means durable.
 #[async_trait]
-pub trait Backend: Send + Sync + 'static {
+pub trait Backend: SshBackend {
     /// Applies a batch atomically and durably.
     async fn apply(&self, batch: Batch) -> Result<Sequence, StoreError>;
     /// The sequence of the last commit.

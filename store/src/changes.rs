@@ -5,6 +5,7 @@ use crate::{
     backend::{Batch, Expectation, Operation, microseconds},
     barrier::Barrier,
     inventory::CertificateChange,
+    ssh_inventory::SshChange,
     view::View,
     wiped::to_json,
 };
@@ -134,6 +135,12 @@ impl Changes {
     /// Changes the certificate inventory.
     pub fn certificate(&mut self, change: CertificateChange) -> &mut Self {
         self.steps.push(Step::Ready(Operation::Certificate(Box::new(change))));
+        self
+    }
+
+    /// Changes the SSH inventory.
+    pub fn ssh(&mut self, change: SshChange) -> &mut Self {
+        self.steps.push(Step::Ready(Operation::Ssh(Box::new(change))));
         self
     }
 

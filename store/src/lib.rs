@@ -4,7 +4,7 @@
 //!
 //! - **Sealed entries** ([`View`], [`Entry`]): small values under a path, encrypted by the [`Barrier`] and bound to their
 //!   place, so that whoever holds the database can neither read one nor move one.
-//! - **Inventory** ([`Certificates`]): indexed tables of what was issued, in clear, because certificates are public and
+//! - **Inventory** ([`Certificates`], [`SshInventory`]): indexed tables of what was issued, in clear, because certificates are public and
 //!   lists, searches, expiry and revocation must be index scans.
 //!
 //! Everything is changed by one [`Changes`] value: expected versions, puts, deletes, inventory rows. [`Store::commit`]
@@ -18,6 +18,7 @@ mod barrier;
 mod changes;
 mod error;
 mod inventory;
+mod ssh_inventory;
 mod store;
 mod view;
 mod wiped;
@@ -34,6 +35,10 @@ pub use error::{ShareFault, StoreError};
 pub use inventory::{
     Certificate, CertificateChange, CertificateFilter, CertificateIntent, CertificatePage, CertificateState,
     Certificates, ExpiryPage, Revocation, RevokedCertificate, SerialPage,
+};
+pub use ssh_inventory::{
+    SshCertificate, SshCertificateKind, SshChange, SshFilter, SshInventory, SshPage, SshRevocation, SshRevocationOrder,
+    SshRevocationTarget,
 };
 pub use store::{Clock, Store};
 pub use view::{Entry, Page, View};

@@ -1,7 +1,7 @@
 //! The face of the crate: opening a database, committing change sets, retrying lost races.
 
 use crate::{
-    Barrier, Certificates, Changes, Sequence, StoreError, View,
+    Barrier, Certificates, Changes, Sequence, SshInventory, StoreError, View,
     backend::{Backend, Memory, Sqlite},
 };
 use jiff::Timestamp;
@@ -72,6 +72,12 @@ impl Store {
     #[must_use]
     pub fn certificates(&self) -> Certificates {
         Certificates::new(self.clone())
+    }
+
+    /// The SSH inventory: certificates signed, revocations.
+    #[must_use]
+    pub fn ssh(&self) -> SshInventory {
+        SshInventory::new(self.clone())
     }
 
     /// The sequence of the last commit by any node: a cache older than this may be stale.

@@ -11,6 +11,8 @@ mod certificates;
 mod entries;
 #[path = "conformance/histories.rs"]
 mod histories;
+#[path = "conformance/ssh.rs"]
+mod ssh;
 
 use chancery_store::{BarrierPhase, Changes, StoreError};
 use common::Place;
@@ -68,6 +70,15 @@ conformance! {
         search_pages_in_order_of_creation,
         deleting_a_mount_leaves_the_others,
         certificates_and_entries_change_together_or_not_at_all;
+    ssh:
+        an_ssh_certificate_is_read_back_whole,
+        an_ssh_serial_number_is_used_once_per_mount,
+        ssh_search_finds_by_every_field_in_pages,
+        ended_ssh_certificates_are_forgotten_first_ended_first,
+        the_last_end_is_that_of_the_issuer,
+        revocations_come_in_order_with_ids_never_given_twice,
+        revocations_of_what_has_expired_are_forgotten,
+        deleting_a_mount_takes_its_ssh_rows_only;
 }
 
 /// What was acknowledged is there after a restart, and sealed until the shares come.

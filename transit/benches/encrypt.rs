@@ -91,6 +91,7 @@ impl Bench {
             display_name: String::new(),
             policies: Arc::from(["root".to_owned()]),
             metadata: BTreeMap::new(),
+            path: String::new(),
             entity_id: String::new(),
             token_type: TokenType::Service,
             token_ttl: 0,

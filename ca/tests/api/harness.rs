@@ -197,6 +197,7 @@ fn root() -> Arc<Identity> {
         display_name: "root".to_owned(),
         policies: Arc::from(["root".to_owned()]),
         metadata: BTreeMap::new(),
+        path: String::new(),
         entity_id: String::new(),
         token_type: TokenType::Service,
         token_ttl: 0,

@@ -5,7 +5,7 @@ use super::{
     body::BodyLimits,
     errand::ToTheEnd,
     request,
-    response::{HttpResponse, bare, page, render},
+    response::{HttpResponse, bare, page, render, unless_known},
 };
 use crate::{
     audit::{Audited, Exemption},
@@ -14,7 +14,7 @@ use crate::{
     reply::Reply,
 };
 use chancery_engine::{Fault, Limits, RequestPath};
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, header};
 use hyper::body::Incoming;
 use std::{net::SocketAddr, sync::Arc};
 use tokio::sync::Semaphore;
@@ -62,6 +62,7 @@ impl Door {
     async fn api(&self, client: SocketAddr, request: Request<Incoming>) -> HttpResponse {
         let (parts, incoming) = request.into_parts();
         let asks_help = request::asks_help(&parts);
+        let known = parts.headers.get(header::IF_NONE_MATCH).cloned();
         let (request, held) = match request::read(parts, incoming, client, self).await {
             Ok(read) => read,
             Err(refusal) => return *refusal,
@@ -74,7 +75,7 @@ impl Door {
             drop(held);
             audited
         });
-        render(match work.await {
+        let response = render(match work.await {
             Ok(audited) => audited,
             // The panic's own text may hold anything; the hook has written where it happened.
             Err(_) => {
@@ -83,7 +84,8 @@ impl Door {
                 let fault = Fault::Internal("internal error".to_owned());
                 Audited::exempt(Reply::new(id, Err(fault)), Exemption::Crashed)
             }
-        })
+        });
+        unless_known(response, known.as_ref())
     }
 
     /// Ready: the barrier is open, and the HSM answers where there is one.

@@ -1,6 +1,7 @@
 //! The store in memory: ordered maps under one lock, for tests and `-dev` servers that keep nothing.
 
 mod inventory;
+mod ssh;
 
 use super::{Backend, Batch, Expectation, Operation, Sequence, StoredEntry, StoredRecord, end_of};
 use crate::{
@@ -12,6 +13,7 @@ use async_trait::async_trait;
 use inventory::Inventory;
 use jiff::Timestamp;
 use parking_lot::RwLock;
+use ssh::SshRows;
 use std::{collections::BTreeMap, ops::Bound};
 
 /// A database in memory.
@@ -26,6 +28,7 @@ struct State {
     entries: BTreeMap<String, StoredEntry>,
     records: BTreeMap<&'static str, StoredRecord>,
     inventory: Inventory,
+    ssh: SshRows,
 }
 
 impl State {
@@ -53,6 +56,7 @@ impl State {
             Operation::PutRecord { name, value } => {
                 self.records.insert(name, StoredRecord { version, value });
             }
+            Operation::Ssh(change) => self.ssh.apply(*change),
             Operation::Certificate(_) => {}
         }
     }
@@ -71,6 +75,10 @@ impl Backend for Memory {
         if !batch.expectations.iter().all(|expectation| state.holds(expectation)) {
             return Err(StoreError::Conflict);
         }
+        state.ssh.check(batch.operations.iter().filter_map(|operation| match operation {
+            Operation::Ssh(change) => Some(&**change),
+            _ => None,
+        }))?;
         let changes: Vec<_> = batch
             .operations
             .iter()

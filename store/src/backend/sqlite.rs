@@ -10,6 +10,7 @@ mod entries;
 mod files;
 mod readers;
 mod schema;
+mod ssh;
 mod writer;
 
 use super::{Backend, Batch, Sequence, StoredEntry, StoredRecord};

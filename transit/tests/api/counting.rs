@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use chancery_store::{
     Certificate, CertificateFilter, CertificatePage, ExpiryPage, Page, RevokedCertificate, Sequence, SerialPage,
-    StoreError,
-    backend::{Backend, Batch, Memory, StoredEntry, StoredRecord},
+    SshCertificate, SshFilter, SshPage, SshRevocation, StoreError,
+    backend::{Backend, Batch, Memory, SshBackend, StoredEntry, StoredRecord},
 };
 use jiff::Timestamp;
 use std::sync::{
@@ -115,5 +115,29 @@ impl Backend for Counting {
 
     async fn count(&self, filter: CertificateFilter) -> Result<u64, StoreError> {
         self.inner.count(filter).await
+    }
+}
+
+#[async_trait]
+impl SshBackend for Counting {
+    async fn ssh_certificate(&self, mount: String, serial: u64) -> Result<Option<SshCertificate>, StoreError> {
+        self.inner.ssh_certificate(mount, serial).await
+    }
+
+    async fn ssh_search(
+        &self,
+        mount: String,
+        filter: SshFilter,
+        page: SshPage,
+    ) -> Result<Vec<SshCertificate>, StoreError> {
+        self.inner.ssh_search(mount, filter, page).await
+    }
+
+    async fn ssh_last_end(&self, mount: String, issuer: String) -> Result<Option<Timestamp>, StoreError> {
+        self.inner.ssh_last_end(mount, issuer).await
+    }
+
+    async fn ssh_revocations(&self, mount: String, page: SshPage) -> Result<Vec<SshRevocation>, StoreError> {
+        self.inner.ssh_revocations(mount, page).await
     }
 }

@@ -19,6 +19,7 @@ fn identity() -> Arc<Identity> {
         display_name: String::new(),
         policies: Vec::new().into(),
         metadata: BTreeMap::new(),
+        path: String::new(),
         entity_id: String::new(),
         token_type: TokenType::Service,
         token_ttl: 0,

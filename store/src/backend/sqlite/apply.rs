@@ -1,6 +1,6 @@
 //! Applying one batch inside the writer's transaction.
 
-use super::{certificates, signed, unsigned};
+use super::{certificates, signed, ssh, unsigned};
 use crate::backend::{Batch, Expectation, Operation, end_of};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -56,6 +56,7 @@ fn apply(connection: &Connection, operation: &Operation, version: i64) -> rusqli
             connection.prepare_cached(sql)?.execute(params![name, version, value])?;
         }
         Operation::Certificate(change) => return certificates::apply(connection, change),
+        Operation::Ssh(change) => return ssh::apply(connection, change),
     }
     Ok(true)
 }

@@ -15,8 +15,10 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, sql: include_str!("migrations/0001_entries_and_certificates.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, sql: include_str!("migrations/0001_entries_and_certificates.sql") },
+    Migration { version: 2, sql: include_str!("migrations/0002_ssh_inventory.sql") },
+];
 
 impl Migration {
     fn checksum(&self) -> String {
@@ -81,7 +83,10 @@ mod tests {
     use super::MIGRATIONS;
 
     /// Only ever add a line here: a database in the field has exactly these.
-    const SHIPPED: &[(i64, &str)] = &[(1, "dfd93b18dc3807ee8bad3aae0a5b13df1c4924b6c43656ae9cb041a619d74b66")];
+    const SHIPPED: &[(i64, &str)] = &[
+        (1, "dfd93b18dc3807ee8bad3aae0a5b13df1c4924b6c43656ae9cb041a619d74b66"),
+        (2, "5e1875cb6eae9fd928e7308714bce4b69f931f9b7f72a9cfaf2616f1d478d304"),
+    ];
 
     #[test]
     fn shipped_migrations_are_only_added_to() {

@@ -213,7 +213,7 @@ fn is_disk_failure(error: &rusqlite::Error) -> bool {
 fn pages_of(batch: &Batch) -> usize {
     let pages = |operation: &Operation| match operation {
         Operation::Put { value, .. } | Operation::PutRecord { value, .. } => 2 + value.len() / 4096,
-        Operation::Certificate(_) => 10,
+        Operation::Certificate(_) | Operation::Ssh(_) => 10,
         Operation::Delete { .. } | Operation::DeleteBelow { .. } => 2,
     };
     1 + batch.operations.iter().map(pages).sum::<usize>()
