@@ -188,6 +188,7 @@ impl CertificateAuthority {
             not_before: approved.validity.not_before,
             not_after: approved.validity.not_after,
             created_at: self.now(),
+            shard: 0,
         }));
         self.store.commit(changes).await?;
         Ok(())
@@ -220,6 +221,7 @@ impl CertificateAuthority {
             not_before: facts.not_before,
             not_after: facts.not_after,
             created_at: self.now(),
+            shard: 0,
         }));
         self.record_issued(facts, changes);
     }

@@ -16,7 +16,8 @@ use crate::{
 };
 use chancery_hsm::SignInput;
 use chancery_store::{
-    Certificate as Row, CertificateChange, CertificateState, Changes, Revocation, RevokedCertificate, SerialPage,
+    Certificate as Row, CertificateChange, CertificateState, Changes, Revocation, RevokedCertificate, RevokedPage,
+    RevokedScope,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -224,7 +225,8 @@ impl CertificateAuthority {
         }
         let inventory = self.store.certificates();
         for issuer in equivalents {
-            revoked.extend(inventory.revoked(self.mount(), &issuer.record.id, SerialPage::default()).await?);
+            let scope = RevokedScope { issuer: issuer.record.id.clone(), shard: None };
+            revoked.extend(inventory.revoked(self.mount(), scope, RevokedPage::default()).await?);
         }
         Ok(revoked)
     }

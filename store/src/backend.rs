@@ -16,7 +16,8 @@ pub use ssh::SshBackend;
 use crate::{
     StoreError,
     inventory::{
-        Certificate, CertificateChange, CertificateFilter, CertificatePage, ExpiryPage, RevokedCertificate, SerialPage,
+        Certificate, CertificateChange, CertificateFilter, CertificateQuery, RevokedCertificate, RevokedPage,
+        RevokedScope, SerialPage,
     },
     ssh_inventory::SshChange,
     view::Page,
@@ -138,22 +139,18 @@ pub trait Backend: SshBackend {
     async fn certificate(&self, mount: String, serial: Vec<u8>) -> Result<Option<Certificate>, StoreError>;
     /// Serial numbers of the certificates issued by a mount, revoked ones too, in byte order.
     async fn serials(&self, mount: String, page: SerialPage) -> Result<Vec<Vec<u8>>, StoreError>;
-    /// What a CRL of the issuer lists, by serial number.
+    /// Serial numbers of a mount's revoked certificates, in byte order.
+    async fn revoked_serials(&self, mount: String, page: SerialPage) -> Result<Vec<Vec<u8>>, StoreError>;
+    /// An issuer's revoked certificates, by the sequence of the commit that revoked them, then by serial number. Whoever
+    /// sees [`Backend::sequence`] at some number also sees every revocation up to it.
     async fn revoked(
         &self,
         mount: String,
-        issuer: String,
-        page: SerialPage,
+        scope: RevokedScope,
+        page: RevokedPage,
     ) -> Result<Vec<RevokedCertificate>, StoreError>;
-    /// Certificates of a mount whose validity ends before the moment, in the order in which they end.
-    async fn expiring(
-        &self,
-        mount: String,
-        before: Timestamp,
-        page: ExpiryPage,
-    ) -> Result<Vec<Certificate>, StoreError>;
-    /// Certificates in the order of their creation.
-    async fn search(&self, filter: CertificateFilter, page: CertificatePage) -> Result<Vec<Certificate>, StoreError>;
+    /// Certificates that pass the filter, sorted.
+    async fn search(&self, query: CertificateQuery) -> Result<Vec<Certificate>, StoreError>;
     /// How many certificates pass the filter.
     async fn count(&self, filter: CertificateFilter) -> Result<u64, StoreError>;
 }

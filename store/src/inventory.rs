@@ -2,6 +2,12 @@
 //!
 //! A certificate goes `intent` -> `issued` -> `revoked`. The intent is durable before the HSM is asked to sign and the
 //! certificate is durable before anyone holds it, so no certificate exists that the inventory does not know.
+//!
+//! Every list is a page: what it costs grows with the page, not with the inventory. Revocations carry the [`Sequence`]
+//! of the commit that made them, so that whoever keeps a copy of what is revoked (a CRL, an OCSP cache, another process)
+//! asks only for what came since.
+//!
+//! [`Sequence`]: crate::Sequence
 
 use crate::{Store, StoreError};
 use jiff::Timestamp;
@@ -51,6 +57,8 @@ pub struct CertificateIntent {
     pub not_after: Timestamp,
     /// When it was asked for.
     pub created_at: Timestamp,
+    /// The CRL shard its distribution point names; 0 where it names none.
+    pub shard: u32,
 }
 
 /// A row of the inventory.
@@ -77,6 +85,8 @@ pub struct RevokedCertificate {
     pub revocation: Revocation,
     /// End of validity.
     pub not_after: Timestamp,
+    /// Number of the commit that revoked it.
+    pub sequence: u64,
 }
 
 /// One change of the inventory, part of a [`crate::Changes`].
@@ -123,11 +133,11 @@ pub enum CertificateChange {
     },
 }
 
-/// Which certificates; every field given must match.
+/// Which certificates of a mount; every field given must match.
 #[derive(Debug, Clone, Default)]
 pub struct CertificateFilter {
     /// Issued by this mount.
-    pub mount: Option<String>,
+    pub mount: String,
     /// By this issuer.
     pub issuer: Option<String>,
     /// Under this role.
@@ -138,6 +148,8 @@ pub struct CertificateFilter {
     pub common_name: Option<String>,
     /// With this among the subject alternative names.
     pub name: Option<String>,
+    /// With a key of this type.
+    pub key_type: Option<String>,
     /// In this state.
     pub state: Option<CertificateState>,
     /// Ending at or after.
@@ -148,11 +160,52 @@ pub struct CertificateFilter {
     pub created_before: Option<Timestamp>,
 }
 
-/// Which part of a search, in the order of creation. The default is all of it.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct CertificatePage {
-    /// Start behind the row with this [`Certificate::id`].
-    pub after: Option<u64>,
+/// What a search is sorted by. Texts are compared byte by byte; equal ones follow in the order in which they end, and
+/// those that end together in the order of creation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CertificateOrder {
+    /// [`Certificate::id`]
+    #[default]
+    Created,
+    /// End of validity.
+    Expiry,
+    /// Common name.
+    CommonName,
+    /// Id of the issuer.
+    Issuer,
+    /// Role.
+    Role,
+    /// Requester.
+    Requester,
+    /// Type of the key.
+    KeyType,
+    /// State: intents, issued ones, revoked ones.
+    State,
+}
+
+/// A place in a sorted search: that of the row it was made of. It stays good when the row is deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateCursor {
+    /// The text that is sorted by; the state's number as text; empty for [`CertificateOrder::Created`] and
+    /// [`CertificateOrder::Expiry`].
+    pub key: String,
+    /// End of validity.
+    pub not_after: Timestamp,
+    /// [`Certificate::id`]
+    pub id: u64,
+}
+
+/// A page of a search. The default, with a mount, is everything in the order of creation.
+#[derive(Debug, Clone, Default)]
+pub struct CertificateQuery {
+    /// Which.
+    pub filter: CertificateFilter,
+    /// Sorted by what.
+    pub order: CertificateOrder,
+    /// Largest first.
+    pub descending: bool,
+    /// Start behind this place.
+    pub after: Option<CertificateCursor>,
     /// At most so many rows.
     pub limit: Option<usize>,
 }
@@ -166,13 +219,55 @@ pub struct SerialPage {
     pub limit: Option<usize>,
 }
 
-/// Which part of a list in the order of expiry. The default is all of it.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ExpiryPage {
-    /// Start behind the row with this end of validity and this [`Certificate::id`].
-    pub after: Option<(Timestamp, u64)>,
-    /// At most so many rows.
+/// Whose revoked certificates.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RevokedScope {
+    /// Id of the issuer.
+    pub issuer: String,
+    /// Only those of this CRL shard.
+    pub shard: Option<u32>,
+}
+
+/// Which part of a list of revoked certificates, in the order in which they were revoked: by the number of the commit,
+/// then by serial number. The default is all of it.
+#[derive(Debug, Clone, Default)]
+pub struct RevokedPage {
+    /// Only those that a later commit revoked.
+    pub since: u64,
+    /// Start behind this commit and serial number.
+    pub after: Option<(u64, Vec<u8>)>,
+    /// At most so many.
     pub limit: Option<usize>,
+}
+
+impl CertificateState {
+    /// The number that states are sorted by.
+    #[must_use]
+    pub fn rank(self) -> u8 {
+        match self {
+            Self::Intent => 0,
+            Self::Issued => 1,
+            Self::Revoked => 2,
+        }
+    }
+}
+
+impl CertificateCursor {
+    /// The place of `row` in a search sorted by `order`.
+    #[must_use]
+    pub fn of(row: &Certificate, order: CertificateOrder) -> Self {
+        let intent = &row.intent;
+        let key = match order {
+            CertificateOrder::Created | CertificateOrder::Expiry => String::new(),
+            CertificateOrder::CommonName => intent.common_name.clone(),
+            CertificateOrder::Issuer => intent.issuer.clone(),
+            CertificateOrder::Role => intent.role.clone(),
+            CertificateOrder::Requester => intent.requester.clone(),
+            CertificateOrder::KeyType => intent.key_type.clone(),
+            CertificateOrder::State => row.state.rank().to_string(),
+        };
+        Self { key, not_after: intent.not_after, id: row.id }
+    }
 }
 
 /// Reads of the inventory. All of them are index scans.
@@ -204,45 +299,37 @@ impl Certificates {
         self.store.backend().serials(mount.to_owned(), page).await
     }
 
-    /// Revoked certificates of one issuer of a mount, by serial number: the content of its CRL.
+    /// Serial numbers of what is revoked of a mount's certificates.
+    ///
+    /// # Errors
+    /// [`StoreError::Sealed`] or the database's failure.
+    pub async fn list_revoked_serials(&self, mount: &str, page: SerialPage) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.store.barrier().unsealed()?;
+        self.store.backend().revoked_serials(mount.to_owned(), page).await
+    }
+
+    /// Revoked certificates of one issuer of a mount, in the order in which they were revoked: what its CRL lists, or
+    /// what it lacks since it was made.
     ///
     /// # Errors
     /// [`StoreError::Sealed`] or the database's failure.
     pub async fn revoked(
         &self,
         mount: &str,
-        issuer: &str,
-        page: SerialPage,
+        scope: RevokedScope,
+        page: RevokedPage,
     ) -> Result<Vec<RevokedCertificate>, StoreError> {
         self.store.barrier().unsealed()?;
-        self.store.backend().revoked(mount.to_owned(), issuer.to_owned(), page).await
+        self.store.backend().revoked(mount.to_owned(), scope, page).await
     }
 
-    /// Certificates of a mount whose validity ends before the moment, in the order in which they end.
+    /// Certificates that pass the filter, sorted.
     ///
     /// # Errors
     /// [`StoreError::Sealed`] or the database's failure.
-    pub async fn expiring(
-        &self,
-        mount: &str,
-        before: Timestamp,
-        page: ExpiryPage,
-    ) -> Result<Vec<Certificate>, StoreError> {
+    pub async fn search(&self, query: CertificateQuery) -> Result<Vec<Certificate>, StoreError> {
         self.store.barrier().unsealed()?;
-        self.store.backend().expiring(mount.to_owned(), before, page).await
-    }
-
-    /// Certificates that pass the filter, in the order of creation.
-    ///
-    /// # Errors
-    /// [`StoreError::Sealed`] or the database's failure.
-    pub async fn search(
-        &self,
-        filter: CertificateFilter,
-        page: CertificatePage,
-    ) -> Result<Vec<Certificate>, StoreError> {
-        self.store.barrier().unsealed()?;
-        self.store.backend().search(filter, page).await
+        self.store.backend().search(query).await
     }
 
     /// How many certificates pass the filter.

@@ -33,8 +33,9 @@ pub use barrier::{
 pub use changes::Changes;
 pub use error::{ShareFault, StoreError};
 pub use inventory::{
-    Certificate, CertificateChange, CertificateFilter, CertificateIntent, CertificatePage, CertificateState,
-    Certificates, ExpiryPage, Revocation, RevokedCertificate, SerialPage,
+    Certificate, CertificateChange, CertificateCursor, CertificateFilter, CertificateIntent, CertificateOrder,
+    CertificateQuery, CertificateState, Certificates, Revocation, RevokedCertificate, RevokedPage, RevokedScope,
+    SerialPage,
 };
 pub use ssh_inventory::{
     SshCertificate, SshCertificateKind, SshChange, SshFilter, SshInventory, SshPage, SshRevocation, SshRevocationOrder,

@@ -64,10 +64,14 @@ conformance! {
         a_serial_number_is_used_once_per_mount,
         state_changes_out_of_order_conflict_and_change_nothing,
         lists_serials_without_intents_in_pages,
-        revoked_lists_one_issuer_in_pages,
-        expiring_comes_in_order_of_the_end_in_pages,
+        lists_revoked_serials_in_pages,
+        revoked_lists_one_issuer_in_the_order_of_revocation,
+        revoked_lists_what_came_since_a_commit,
+        revoked_lists_one_shard,
         search_finds_by_every_field,
-        search_pages_in_order_of_creation,
+        search_sorts_by_every_order_in_pages_both_ways,
+        search_sorts_what_it_filters,
+        a_search_goes_on_behind_a_row_that_was_deleted,
         deleting_a_mount_leaves_the_others,
         certificates_and_entries_change_together_or_not_at_all;
     ssh:

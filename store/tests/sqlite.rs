@@ -8,7 +8,7 @@ mod common;
 #[path = "sqlite/crash.rs"]
 mod crash;
 
-use chancery_store::{Changes, Store, StoreError};
+use chancery_store::{Changes, RevokedPage, RevokedScope, Store, StoreError};
 use common::{Place, clock};
 use rusqlite::Connection;
 use std::{fs, os::unix::fs::PermissionsExt};
@@ -47,6 +47,40 @@ async fn a_second_opening_is_refused_and_names_the_file() {
     Store::sqlite(&place.database(), clock()).await.unwrap();
 }
 
+/// A database of the first release, with a certificate that was revoked there.
+fn first_release(path: &std::path::Path) {
+    let database = Connection::open(path).unwrap();
+    let sql = include_str!("../src/backend/sqlite/migrations/0001_entries_and_certificates.sql");
+    database.execute_batch(sql).unwrap();
+    database
+        .execute_batch(
+            "CREATE TABLE schema_version (version INTEGER PRIMARY KEY, checksum TEXT NOT NULL) STRICT;
+             INSERT INTO schema_version
+                VALUES (1, 'dfd93b18dc3807ee8bad3aae0a5b13df1c4924b6c43656ae9cb041a619d74b66');
+             UPDATE change_sequence SET value = 7;
+             INSERT INTO certificates
+                VALUES (1, 'm', x'0a', 'i', 'r', 'q', 'cn', 'ec', 0, 10, 0, 2, x'30', 5000000, 4),
+                       (2, 'm', x'0b', 'i', 'r', 'q', 'cn', 'ec', 0, 20, 0, 1, x'31', NULL, NULL);
+             INSERT INTO certificate_names VALUES (1, 0, 'a.example');",
+        )
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_release_is_brought_forward_and_keeps_its_revocations() {
+    let place = Place::sqlite();
+    first_release(&place.database());
+    let store = place.open().await;
+    let scope = RevokedScope { issuer: "i".to_owned(), shard: None };
+    let revoked = store.certificates().revoked("m", scope, RevokedPage::default()).await.unwrap();
+    assert_eq!(revoked.len(), 1);
+    assert_eq!((revoked[0].serial.as_slice(), revoked[0].sequence, revoked[0].revocation.reason), (&[10][..], 1, 4));
+    let row = store.certificates().by_serial("m", &[10]).await.unwrap().unwrap();
+    assert_eq!((row.intent.shard, row.intent.names.as_slice()), (0, &["a.example".to_owned()][..]));
+    drop(store);
+    place.sealed().await;
+}
+
 #[tokio::test]
 async fn a_newer_schema_is_refused_and_left_alone() {
     let place = Place::sqlite();
@@ -56,7 +90,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     drop(database);
     let before = fs::read(place.database()).unwrap();
     let refused = Store::sqlite(&place.database(), clock()).await.unwrap_err();
-    assert!(matches!(refused, StoreError::NewerSchema { found: 4711, known: 2, .. }), "{refused}");
+    assert!(matches!(refused, StoreError::NewerSchema { found: 4711, known: 3, .. }), "{refused}");
     assert!(refused.to_string().contains("chancery.db"));
     assert_eq!(fs::read(place.database()).unwrap(), before);
 }

@@ -3,7 +3,7 @@
 use super::roles::PageRequest;
 use crate::{CertificateAuthority, error::CaError, pem, serial::SerialNumber};
 use chancery_engine::{Call, Fault, Response};
-use chancery_store::{Certificate, CertificateFilter, CertificatePage, CertificateState, SerialPage};
+use chancery_store::{Certificate, SerialPage};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -43,22 +43,11 @@ pub(crate) async fn list(engine: Arc<CertificateAuthority>, call: Call) -> Resul
 /// `LIST certs/revoked`
 pub(crate) async fn list_revoked(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
     let request: PageRequest = call.parse()?;
-    let filter = CertificateFilter {
-        mount: Some(engine.mount().to_owned()),
-        state: Some(CertificateState::Revoked),
-        ..CertificateFilter::default()
-    };
-    let inventory = engine.store.certificates();
-    let rows = inventory.search(filter, CertificatePage::default()).await.map_err(CaError::from)?;
-    let mut serials: Vec<SerialNumber> = rows.iter().map(|row| SerialNumber::from_bytes(&row.intent.serial)).collect();
-    serials.sort_unstable();
-    let after = SerialNumber::parse(&request.after.0);
-    let keys: Vec<String> = serials
-        .iter()
-        .filter(|serial| after.as_ref().is_none_or(|after| *serial > after))
-        .take(request.limit().unwrap_or(usize::MAX))
-        .map(ToString::to_string)
-        .collect();
+    let after = SerialNumber::parse(&request.after.0).map(|serial| serial.as_bytes().to_vec());
+    let page = SerialPage { after, limit: request.limit() };
+    let serials =
+        engine.store.certificates().list_revoked_serials(engine.mount(), page).await.map_err(CaError::from)?;
+    let keys: Vec<String> = serials.iter().map(|serial| SerialNumber::from_bytes(serial).to_string()).collect();
     Response::list(&keys)
 }
 

@@ -1,5 +1,5 @@
 use crate::harness::Mount;
-use chancery_store::{CertificateFilter, CertificatePage, CertificateState};
+use chancery_store::{CertificateFilter, CertificateQuery, CertificateState};
 use serde_json::json;
 
 #[tokio::test]
@@ -41,8 +41,9 @@ async fn lists_have_pages() {
 async fn the_inventory_knows_who_asked_for_what() {
     let mount = Mount::with_role(json!({"allow_any_name": true})).await;
     mount.write("issue/r", json!({"common_name": "a.b", "alt_names": "c.d", "ip_sans": "1.2.3.4"})).await.ok();
-    let filter = CertificateFilter { role: Some("r".into()), ..CertificateFilter::default() };
-    let rows = mount.store.certificates().search(filter, CertificatePage::default()).await.unwrap();
+    let filter = CertificateFilter { mount: "mount/1/".into(), role: Some("r".into()), ..CertificateFilter::default() };
+    let query = CertificateQuery { filter, ..CertificateQuery::default() };
+    let rows = mount.store.certificates().search(query).await.unwrap();
     assert_eq!(rows.len(), 1);
     let intent = &rows[0].intent;
     assert_eq!((intent.requester.as_str(), intent.common_name.as_str()), ("root", "a.b"));
@@ -58,7 +59,12 @@ async fn an_hsm_that_does_not_sign_leaves_nothing_behind() {
     }
     let reply = mount.write("issue/r", json!({"common_name": "a.b"})).await;
     assert!(reply.status >= 500, "{reply:?}");
-    let rows = mount.store.certificates().count(CertificateFilter::default()).await.unwrap();
+    let rows = mount
+        .store
+        .certificates()
+        .count(CertificateFilter { mount: "mount/1/".into(), ..CertificateFilter::default() })
+        .await
+        .unwrap();
     assert_eq!(rows, 1);
     assert_eq!(mount.read("crl").await.content_type, "application/pkix-crl");
 }

@@ -192,6 +192,7 @@ async fn a_certificate_whose_record_stayed_an_intent_is_revoked_when_presented()
         not_before: Timestamp::from_second(NOW).unwrap(),
         not_after: Timestamp::from_second(NOW + 3600).unwrap(),
         created_at: Timestamp::from_second(NOW).unwrap(),
+        shard: 0,
     }));
     mount.store.commit(changes).await.unwrap();
     mount

@@ -6,12 +6,13 @@ mod ssh;
 use super::{Backend, Batch, Expectation, Operation, Sequence, StoredEntry, StoredRecord, end_of};
 use crate::{
     StoreError,
-    inventory::{Certificate, CertificateFilter, CertificatePage, ExpiryPage, RevokedCertificate, SerialPage},
+    inventory::{
+        Certificate, CertificateFilter, CertificateQuery, RevokedCertificate, RevokedPage, RevokedScope, SerialPage,
+    },
     view::Page,
 };
 use async_trait::async_trait;
 use inventory::Inventory;
-use jiff::Timestamp;
 use parking_lot::RwLock;
 use ssh::SshRows;
 use std::{collections::BTreeMap, ops::Bound};
@@ -87,9 +88,9 @@ impl Backend for Memory {
                 _ => None,
             })
             .collect();
-        state.inventory.apply_all(&changes)?;
-        state.sequence += 1;
-        let version = state.sequence;
+        let version = state.sequence + 1;
+        state.inventory.apply_all(&changes, version)?;
+        state.sequence = version;
         for operation in batch.operations {
             state.apply(operation, version);
         }
@@ -152,30 +153,26 @@ impl Backend for Memory {
         Ok(self.state.read().inventory.serials(&mount, &page))
     }
 
+    async fn revoked_serials(&self, mount: String, page: SerialPage) -> Result<Vec<Vec<u8>>, StoreError> {
+        Ok(self.state.read().inventory.revoked_serials(&mount, &page))
+    }
+
     async fn revoked(
         &self,
         mount: String,
-        issuer: String,
-        page: SerialPage,
+        scope: RevokedScope,
+        page: RevokedPage,
     ) -> Result<Vec<RevokedCertificate>, StoreError> {
-        Ok(self.state.read().inventory.revoked(&mount, &issuer, &page))
+        Ok(self.state.read().inventory.revoked(&mount, &scope, &page))
     }
 
-    async fn expiring(
-        &self,
-        mount: String,
-        before: Timestamp,
-        page: ExpiryPage,
-    ) -> Result<Vec<Certificate>, StoreError> {
-        Ok(self.state.read().inventory.expiring(&mount, before, page))
-    }
-
-    async fn search(&self, filter: CertificateFilter, page: CertificatePage) -> Result<Vec<Certificate>, StoreError> {
-        Ok(self.state.read().inventory.search(&filter, page))
+    async fn search(&self, query: CertificateQuery) -> Result<Vec<Certificate>, StoreError> {
+        Ok(self.state.read().inventory.search(&query))
     }
 
     async fn count(&self, filter: CertificateFilter) -> Result<u64, StoreError> {
-        let found = self.state.read().inventory.search(&filter, CertificatePage::default()).len();
+        let query = CertificateQuery { filter, ..CertificateQuery::default() };
+        let found = self.state.read().inventory.search(&query).len();
         Ok(u64::try_from(found).unwrap_or(u64::MAX))
     }
 }

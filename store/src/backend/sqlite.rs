@@ -16,11 +16,12 @@ mod writer;
 use super::{Backend, Batch, Sequence, StoredEntry, StoredRecord};
 use crate::{
     StoreError,
-    inventory::{Certificate, CertificateFilter, CertificatePage, ExpiryPage, RevokedCertificate, SerialPage},
+    inventory::{
+        Certificate, CertificateFilter, CertificateQuery, RevokedCertificate, RevokedPage, RevokedScope, SerialPage,
+    },
     view::Page,
 };
 use async_trait::async_trait;
-use jiff::Timestamp;
 use readers::Readers;
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
@@ -158,26 +159,21 @@ impl Backend for Sqlite {
         self.readers.run(move |connection| certificates::serials(connection, &mount, &page)).await
     }
 
+    async fn revoked_serials(&self, mount: String, page: SerialPage) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.readers.run(move |connection| certificates::revoked_serials(connection, &mount, &page)).await
+    }
+
     async fn revoked(
         &self,
         mount: String,
-        issuer: String,
-        page: SerialPage,
+        scope: RevokedScope,
+        page: RevokedPage,
     ) -> Result<Vec<RevokedCertificate>, StoreError> {
-        self.readers.run(move |connection| certificates::revoked(connection, &mount, &issuer, &page)).await
+        self.readers.run(move |connection| certificates::revoked(connection, &mount, &scope, &page)).await
     }
 
-    async fn expiring(
-        &self,
-        mount: String,
-        before: Timestamp,
-        page: ExpiryPage,
-    ) -> Result<Vec<Certificate>, StoreError> {
-        self.readers.run(move |connection| certificates::expiring(connection, &mount, before, page)).await
-    }
-
-    async fn search(&self, filter: CertificateFilter, page: CertificatePage) -> Result<Vec<Certificate>, StoreError> {
-        self.readers.run(move |connection| certificates::search(connection, &filter, page)).await
+    async fn search(&self, query: CertificateQuery) -> Result<Vec<Certificate>, StoreError> {
+        self.readers.run(move |connection| certificates::search(connection, &query)).await
     }
 
     async fn count(&self, filter: CertificateFilter) -> Result<u64, StoreError> {
@@ -190,7 +186,7 @@ mod tests {
     use super::{OLDEST_SQLITE, connect, prepare_writer, schema};
     use rusqlite::Connection;
 
-    pub(super) fn migrated(folder: &tempfile::TempDir) -> Connection {
+    pub(in crate::backend::sqlite) fn migrated(folder: &tempfile::TempDir) -> Connection {
         let path = folder.path().join("test.db");
         std::fs::write(&path, "").unwrap();
         let mut connection = connect(&path).unwrap();
@@ -200,7 +196,7 @@ mod tests {
     }
 
     /// How SQLite will run a query.
-    pub(super) fn plan(connection: &Connection, sql: &str) -> Vec<String> {
+    pub(in crate::backend::sqlite) fn plan(connection: &Connection, sql: &str) -> Vec<String> {
         let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let mut rows = statement.raw_query();
         let mut steps = Vec::new();

@@ -1,8 +1,8 @@
 //! The inventory: states, uniqueness, lists, searches.
 
 use chancery_store::{
-    CertificateChange, CertificateFilter, CertificateIntent, CertificatePage, CertificateState, Changes, ExpiryPage,
-    Revocation, SerialPage, Store, StoreError,
+    CertificateChange, CertificateCursor, CertificateFilter, CertificateIntent, CertificateOrder, CertificateQuery,
+    CertificateState, Changes, Revocation, RevokedPage, RevokedScope, SerialPage, Store, StoreError,
 };
 use jiff::Timestamp;
 
@@ -20,10 +20,11 @@ fn intent(mount: &str, number: u8) -> CertificateIntent {
         requester: format!("requester-{}", number % 5),
         common_name: format!("cn-{number}"),
         names: vec![format!("z-{number}.example"), "shared.example".to_owned(), format!("a-{number}.example")],
-        key_type: "ec-p256".to_owned(),
+        key_type: format!("ec-p{}", number % 4),
         not_before: at(0),
         not_after: at(1000 - i64::from(number)),
         created_at: at(i64::from(number)),
+        shard: u32::from(number % 2 + 1),
     }
 }
 
@@ -52,6 +53,15 @@ async fn issue(store: &Store, mount: &str, numbers: impl IntoIterator<Item = u8>
 
 fn numbers(found: &[chancery_store::Certificate]) -> Vec<u8> {
     found.iter().map(|row| row.intent.serial[0]).collect()
+}
+
+fn of(mount: &str) -> CertificateFilter {
+    CertificateFilter { mount: mount.to_owned(), ..CertificateFilter::default() }
+}
+
+async fn search(store: &Store, filter: CertificateFilter) -> Vec<chancery_store::Certificate> {
+    let query = CertificateQuery { filter, ..CertificateQuery::default() };
+    store.certificates().search(query).await.unwrap()
 }
 
 pub(crate) async fn a_certificate_goes_from_intent_over_issued_to_revoked(store: Store) {
@@ -99,7 +109,7 @@ pub(crate) async fn state_changes_out_of_order_conflict_and_change_nothing(store
     let delete = CertificateChange::Delete { mount: "m".to_owned(), serial: vec![1, 0xff] };
     change(&store, delete.clone()).await.unwrap();
     change(&store, delete).await.unwrap();
-    assert_eq!(store.certificates().count(CertificateFilter::default()).await.unwrap(), 0);
+    assert_eq!(store.certificates().count(of("m")).await.unwrap(), 0);
 }
 
 pub(crate) async fn lists_serials_without_intents_in_pages(store: Store) {
@@ -114,28 +124,78 @@ pub(crate) async fn lists_serials_without_intents_in_pages(store: Store) {
     assert_eq!(inventory.list_serials("m", page).await.unwrap(), [vec![3, 0xff]]);
 }
 
-pub(crate) async fn revoked_lists_one_issuer_in_pages(store: Store) {
+pub(crate) async fn lists_revoked_serials_in_pages(store: Store) {
+    issue(&store, "m", [5, 1, 3, 2]).await;
+    issue(&store, "n", [3]).await;
+    for number in [5, 1, 3] {
+        change(&store, revoke("m", number)).await.unwrap();
+    }
+    let inventory = store.certificates();
+    let all = inventory.list_revoked_serials("m", SerialPage::default()).await.unwrap();
+    assert_eq!(all, [vec![1, 0xff], vec![3, 0xff], vec![5, 0xff]]);
+    let page = SerialPage { after: Some(vec![1, 0xff]), limit: Some(1) };
+    assert_eq!(inventory.list_revoked_serials("m", page).await.unwrap(), [vec![3, 0xff]]);
+    assert!(inventory.list_revoked_serials("n", SerialPage::default()).await.unwrap().is_empty());
+}
+
+/// The issuer of the certificates with an odd number.
+fn odd() -> RevokedScope {
+    RevokedScope { issuer: "issuer-1".to_owned(), shard: None }
+}
+
+pub(crate) async fn revoked_lists_one_issuer_in_the_order_of_revocation(store: Store) {
     issue(&store, "m", 1..10).await;
     for number in [9, 7, 4, 1] {
         change(&store, revoke("m", number)).await.unwrap();
     }
     let inventory = store.certificates();
-    let rows = inventory.revoked("m", "issuer-1", SerialPage::default()).await.unwrap();
-    assert_eq!(rows.iter().map(|row| row.serial[0]).collect::<Vec<_>>(), [1, 7, 9]);
-    assert_eq!((rows[0].revocation, rows[0].not_after), (Revocation { at: at(501), reason: 4 }, at(999)));
-    let page = SerialPage { after: Some(rows[0].serial.clone()), limit: Some(1) };
-    assert_eq!(inventory.revoked("m", "issuer-1", page).await.unwrap(), rows[1..2]);
-    assert!(inventory.revoked("n", "issuer-1", SerialPage::default()).await.unwrap().is_empty());
+    let rows = inventory.revoked("m", odd(), RevokedPage::default()).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.serial[0]).collect::<Vec<_>>(), [9, 7, 1]);
+    assert_eq!((rows[2].revocation, rows[2].not_after), (Revocation { at: at(501), reason: 4 }, at(999)));
+    assert_eq!(rows[2].sequence, store.sequence().await.unwrap().0, "the last commit revoked the last row");
+    let page = RevokedPage { after: Some((rows[0].sequence, rows[0].serial.clone())), limit: Some(1), since: 0 };
+    assert_eq!(inventory.revoked("m", odd(), page).await.unwrap(), rows[1..2]);
+    assert!(inventory.revoked("n", odd(), RevokedPage::default()).await.unwrap().is_empty());
 }
 
-pub(crate) async fn expiring_comes_in_order_of_the_end_in_pages(store: Store) {
-    issue(&store, "m", 1..6).await;
-    issue(&store, "n", [2]).await;
-    let inventory = store.certificates();
-    let found = inventory.expiring("m", at(998), ExpiryPage::default()).await.unwrap();
-    assert_eq!(numbers(&found), [5, 4, 3]);
-    let page = ExpiryPage { after: Some((found[0].intent.not_after, found[0].id)), limit: Some(1) };
-    assert_eq!(numbers(&inventory.expiring("m", at(998), page).await.unwrap()), [4]);
+pub(crate) async fn revoked_lists_what_came_since_a_commit(store: Store) {
+    issue(&store, "m", 1..10).await;
+    change(&store, revoke("m", 9)).await.unwrap();
+    let known = store.sequence().await.unwrap().0;
+    // One commit may revoke several.
+    let mut changes = Changes::default();
+    for number in [7, 3, 5] {
+        changes.certificate(revoke("m", number));
+    }
+    let sequence = store.commit(changes).await.unwrap().0;
+    let since = |since, after, limit| RevokedPage { since, after, limit };
+    let read = |page| async { store.certificates().revoked("m", odd(), page).await.unwrap() };
+    let serials =
+        |rows: &[chancery_store::RevokedCertificate]| rows.iter().map(|row| row.serial[0]).collect::<Vec<_>>();
+    let rows = read(since(known, None, None)).await;
+    assert_eq!(serials(&rows), [3, 5, 7]);
+    assert!(rows.iter().all(|row| row.sequence == sequence && row.sequence > known));
+    assert_eq!(serials(&read(since(known, Some((sequence, vec![3, 0xff])), None)).await), [5, 7]);
+    assert_eq!(serials(&read(since(known, None, Some(2))).await), [3, 5]);
+    assert!(read(since(sequence, None, None)).await.is_empty());
+}
+
+pub(crate) async fn revoked_lists_one_shard(store: Store) {
+    // Shard 1 has the even ones, shard 2 the odd ones.
+    issue(&store, "m", 1..10).await;
+    for number in 1..10 {
+        change(&store, revoke("m", number)).await.unwrap();
+    }
+    for (issuer, shard, expected) in
+        [("issuer-0", 1, vec![2, 4, 6, 8]), ("issuer-0", 2, vec![]), ("issuer-1", 2, vec![1, 3, 5, 7, 9])]
+    {
+        let scope = RevokedScope { issuer: issuer.to_owned(), shard: Some(shard) };
+        let rows = store.certificates().revoked("m", scope.clone(), RevokedPage::default()).await.unwrap();
+        assert_eq!(rows.iter().map(|row| row.serial[0]).collect::<Vec<_>>(), expected);
+        let Some(first) = rows.first() else { continue };
+        let page = RevokedPage { since: first.sequence, ..RevokedPage::default() };
+        assert_eq!(store.certificates().revoked("m", scope, page).await.unwrap(), rows[1..]);
+    }
 }
 
 pub(crate) async fn search_finds_by_every_field(store: Store) {
@@ -144,14 +204,15 @@ pub(crate) async fn search_finds_by_every_field(store: Store) {
     change(&store, CertificateChange::Intent(intent("m", 9))).await.unwrap();
     change(&store, revoke("m", 2)).await.unwrap();
     let text = |text: &str| Some(text.to_owned());
-    let of = || CertificateFilter { mount: text("m"), ..CertificateFilter::default() };
+    let of = || of("m");
     let cases = [
         (of(), vec![1, 2, 3, 4, 5, 6, 7, 9]),
-        (CertificateFilter { mount: None, common_name: text("cn-1"), ..of() }, vec![1, 1]),
+        (CertificateFilter { mount: "n".to_owned(), common_name: text("cn-1"), ..of() }, vec![1]),
         (CertificateFilter { issuer: text("issuer-0"), ..of() }, vec![2, 4, 6]),
         (CertificateFilter { role: text("role-0"), ..of() }, vec![3, 6, 9]),
         (CertificateFilter { requester: text("requester-2"), ..of() }, vec![2, 7]),
         (CertificateFilter { common_name: text("cn-4"), ..of() }, vec![4]),
+        (CertificateFilter { key_type: text("ec-p1"), ..of() }, vec![1, 5, 9]),
         (CertificateFilter { name: text("a-5.example"), ..of() }, vec![5]),
         (CertificateFilter { name: text("shared.example"), role: text("role-1"), ..of() }, vec![1, 4, 7]),
         (CertificateFilter { state: Some(CertificateState::Intent), ..of() }, vec![9]),
@@ -162,7 +223,7 @@ pub(crate) async fn search_finds_by_every_field(store: Store) {
         (CertificateFilter { role: text("' OR 1=1 --"), ..of() }, vec![]),
     ];
     for (filter, expected) in cases {
-        let found = store.certificates().search(filter.clone(), CertificatePage::default()).await.unwrap();
+        let found = search(&store, filter.clone()).await;
         assert_eq!(numbers(&found), expected, "{filter:?}");
         assert!(found.iter().all(|row| row.intent == intent(&row.intent.mount, row.intent.serial[0])));
         let count = store.certificates().count(filter).await.unwrap();
@@ -170,28 +231,87 @@ pub(crate) async fn search_finds_by_every_field(store: Store) {
     }
 }
 
-pub(crate) async fn search_pages_in_order_of_creation(store: Store) {
-    issue(&store, "m", [5, 1, 4, 2]).await;
-    let mut found = Vec::new();
-    let mut page = CertificatePage { after: None, limit: Some(3) };
-    loop {
-        let next = store.certificates().search(CertificateFilter::default(), page).await.unwrap();
-        let Some(last) = next.last() else { break };
-        page.after = Some(last.id);
-        found.extend(numbers(&next));
+pub(crate) async fn search_sorts_by_every_order_in_pages_both_ways(store: Store) {
+    issue(&store, "m", [5, 1, 4, 2, 8, 3]).await;
+    issue(&store, "n", [6]).await;
+    change(&store, CertificateChange::Intent(intent("m", 9))).await.unwrap();
+    change(&store, revoke("m", 2)).await.unwrap();
+    // Equal ones follow in the order in which they end: the larger number ends sooner.
+    let cases = [
+        (CertificateOrder::Created, vec![5, 1, 4, 2, 8, 3, 9]),
+        (CertificateOrder::Expiry, vec![9, 8, 5, 4, 3, 2, 1]),
+        (CertificateOrder::CommonName, vec![1, 2, 3, 4, 5, 8, 9]),
+        (CertificateOrder::Issuer, vec![8, 4, 2, 9, 5, 3, 1]),
+        (CertificateOrder::Role, vec![9, 3, 4, 1, 8, 5, 2]),
+        (CertificateOrder::Requester, vec![5, 1, 2, 8, 3, 9, 4]),
+        (CertificateOrder::KeyType, vec![8, 4, 9, 5, 1, 2, 3]),
+        (CertificateOrder::State, vec![9, 8, 5, 4, 3, 1, 2]),
+    ];
+    for (order, mut expected) in cases {
+        for descending in [false, true] {
+            let mut found = Vec::new();
+            let mut query =
+                CertificateQuery { filter: of("m"), order, descending, limit: Some(2), ..CertificateQuery::default() };
+            loop {
+                let page = store.certificates().search(query.clone()).await.unwrap();
+                let Some(last) = page.last() else { break };
+                assert!(page.len() <= 2);
+                query.after = Some(CertificateCursor::of(last, order));
+                found.extend(numbers(&page));
+            }
+            assert_eq!(found, expected, "{order:?}, descending: {descending}");
+            expected.reverse();
+        }
     }
-    assert_eq!(found, [5, 1, 4, 2]);
+}
+
+pub(crate) async fn search_sorts_what_it_filters(store: Store) {
+    issue(&store, "m", 1..20).await;
+    let roles = CertificateFilter { role: Some("role-1".to_owned()), ..of("m") };
+    let sorted = |order, descending| CertificateQuery {
+        filter: roles.clone(),
+        order,
+        descending,
+        limit: Some(3),
+        ..CertificateQuery::default()
+    };
+    for (query, expected) in [
+        (sorted(CertificateOrder::Expiry, false), [19, 16, 13]),
+        (sorted(CertificateOrder::Expiry, true), [1, 4, 7]),
+        (sorted(CertificateOrder::CommonName, false), [1, 10, 13]),
+        (sorted(CertificateOrder::Issuer, false), [16, 10, 4]),
+    ] {
+        assert_eq!(numbers(&store.certificates().search(query).await.unwrap()), expected);
+    }
+}
+
+pub(crate) async fn a_search_goes_on_behind_a_row_that_was_deleted(store: Store) {
+    issue(&store, "m", 1..6).await;
+    let query = CertificateQuery {
+        filter: of("m"),
+        order: CertificateOrder::Expiry,
+        limit: Some(2),
+        ..CertificateQuery::default()
+    };
+    let first = store.certificates().search(query.clone()).await.unwrap();
+    assert_eq!(numbers(&first), [5, 4]);
+    change(&store, CertificateChange::Delete { mount: "m".to_owned(), serial: vec![4, 0xff] }).await.unwrap();
+    let after = Some(CertificateCursor::of(&first[1], CertificateOrder::Expiry));
+    let next = store.certificates().search(CertificateQuery { after, ..query }).await.unwrap();
+    assert_eq!(numbers(&next), [3, 2]);
 }
 
 pub(crate) async fn deleting_a_mount_leaves_the_others(store: Store) {
     issue(&store, "m", 1..4).await;
     issue(&store, "n", [1]).await;
     change(&store, CertificateChange::DeleteMount { mount: "m".to_owned() }).await.unwrap();
-    let left = store.certificates().search(CertificateFilter::default(), CertificatePage::default()).await.unwrap();
+    assert!(search(&store, of("m")).await.is_empty());
+    let left = search(&store, of("n")).await;
     assert_eq!(left.iter().map(|row| row.intent.mount.as_str()).collect::<Vec<_>>(), ["n"]);
     // Names of the removed rows are gone, too: a search by name finds the one row left.
-    let filter = CertificateFilter { name: Some("shared.example".to_owned()), ..CertificateFilter::default() };
-    assert_eq!(store.certificates().count(filter).await.unwrap(), 1);
+    let shared = |mount| CertificateFilter { name: Some("shared.example".to_owned()), ..of(mount) };
+    assert_eq!(store.certificates().count(shared("m")).await.unwrap(), 0);
+    assert_eq!(store.certificates().count(shared("n")).await.unwrap(), 1);
 }
 
 pub(crate) async fn certificates_and_entries_change_together_or_not_at_all(store: Store) {
@@ -204,7 +324,7 @@ pub(crate) async fn certificates_and_entries_change_together_or_not_at_all(store
     changes.certificate(revoke("m", 1));
     assert!(matches!(store.commit(changes).await, Err(StoreError::Conflict)));
     assert!(view.read("a").await.unwrap().is_none());
-    let left = store.certificates().search(CertificateFilter::default(), CertificatePage::default()).await.unwrap();
+    let left = search(&store, of("m")).await;
     assert_eq!(numbers(&left), [1]);
     assert_eq!(left[0].intent.names, intent("m", 1).names);
 }

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use chancery_store::{
-    Certificate, CertificateFilter, CertificatePage, ExpiryPage, Page, RevokedCertificate, Sequence, SerialPage,
-    SshCertificate, SshFilter, SshPage, SshRevocation, StoreError,
+    Certificate, CertificateFilter, CertificateQuery, Page, RevokedCertificate, RevokedPage, RevokedScope, Sequence,
+    SerialPage, SshCertificate, SshFilter, SshPage, SshRevocation, StoreError,
     backend::{Backend, Batch, Memory, SshBackend, StoredEntry, StoredRecord},
 };
 use jiff::Timestamp;
@@ -91,26 +91,21 @@ impl Backend for Counting {
         self.inner.serials(mount, page).await
     }
 
+    async fn revoked_serials(&self, mount: String, page: SerialPage) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.inner.revoked_serials(mount, page).await
+    }
+
     async fn revoked(
         &self,
         mount: String,
-        issuer: String,
-        page: SerialPage,
+        scope: RevokedScope,
+        page: RevokedPage,
     ) -> Result<Vec<RevokedCertificate>, StoreError> {
-        self.inner.revoked(mount, issuer, page).await
+        self.inner.revoked(mount, scope, page).await
     }
 
-    async fn expiring(
-        &self,
-        mount: String,
-        before: Timestamp,
-        page: ExpiryPage,
-    ) -> Result<Vec<Certificate>, StoreError> {
-        self.inner.expiring(mount, before, page).await
-    }
-
-    async fn search(&self, filter: CertificateFilter, page: CertificatePage) -> Result<Vec<Certificate>, StoreError> {
-        self.inner.search(filter, page).await
+    async fn search(&self, query: CertificateQuery) -> Result<Vec<Certificate>, StoreError> {
+        self.inner.search(query).await
     }
 
     async fn count(&self, filter: CertificateFilter) -> Result<u64, StoreError> {

@@ -3,12 +3,12 @@
 use crate::{
     StoreError,
     inventory::{
-        Certificate, CertificateChange, CertificateFilter, CertificatePage, CertificateState, ExpiryPage,
-        RevokedCertificate, SerialPage,
+        Certificate, CertificateChange, CertificateCursor, CertificateFilter, CertificateOrder, CertificateQuery,
+        CertificateState, RevokedCertificate, RevokedPage, RevokedScope, SerialPage,
     },
 };
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 type Place = (String, Vec<u8>);
 
@@ -16,15 +16,17 @@ type Place = (String, Vec<u8>);
 pub(super) struct Inventory {
     last_id: u64,
     rows: BTreeMap<Place, Certificate>,
+    /// Number of the commit that revoked a certificate.
+    revoked_by: BTreeMap<Place, u64>,
 }
 
 impl Inventory {
     /// Applies all changes or none.
-    pub(super) fn apply_all(&mut self, changes: &[&CertificateChange]) -> Result<(), StoreError> {
+    pub(super) fn apply_all(&mut self, changes: &[&CertificateChange], sequence: u64) -> Result<(), StoreError> {
         let mut before = Vec::new();
         for change in changes {
             before.extend(self.touched(change));
-            if let Err(error) = self.apply(change) {
+            if let Err(error) = self.apply(change, sequence) {
                 for (place, row) in before.into_iter().rev() {
                     match row {
                         Some(row) => self.rows.insert(place, row),
@@ -54,7 +56,7 @@ impl Inventory {
         vec![(place, row)]
     }
 
-    fn apply(&mut self, change: &CertificateChange) -> Result<(), StoreError> {
+    fn apply(&mut self, change: &CertificateChange, sequence: u64) -> Result<(), StoreError> {
         match change {
             CertificateChange::Intent(intent) => {
                 let place = (intent.mount.clone(), intent.serial.clone());
@@ -80,6 +82,7 @@ impl Inventory {
                 let row = self.row_in(mount, serial, CertificateState::Issued)?;
                 row.state = CertificateState::Revoked;
                 row.revocation = Some(*revocation);
+                self.revoked_by.insert((mount.clone(), serial.clone()), sequence);
             }
             CertificateChange::Abandon { mount, serial } => {
                 self.row_in(mount, serial, CertificateState::Intent)?;
@@ -110,51 +113,81 @@ impl Inventory {
             .collect()
     }
 
-    pub(super) fn revoked(&self, mount: &str, issuer: &str, page: &SerialPage) -> Vec<RevokedCertificate> {
+    pub(super) fn revoked_serials(&self, mount: &str, page: &SerialPage) -> Vec<Vec<u8>> {
         self.of_mount(mount, page)
-            .filter(|row| row.intent.issuer == issuer)
+            .filter(|row| row.state == CertificateState::Revoked)
+            .take(page.limit.unwrap_or(usize::MAX))
+            .map(|row| row.intent.serial.clone())
+            .collect()
+    }
+
+    pub(super) fn revoked(&self, mount: &str, scope: &RevokedScope, page: &RevokedPage) -> Vec<RevokedCertificate> {
+        let of_scope = self.of_mount(mount, &SerialPage { after: None, limit: None }).filter(|row| {
+            row.intent.issuer == scope.issuer && scope.shard.is_none_or(|shard| shard == row.intent.shard)
+        });
+        let mut found: Vec<_> = of_scope
             .filter_map(|row| {
+                let place = (mount.to_owned(), row.intent.serial.clone());
                 Some(RevokedCertificate {
                     serial: row.intent.serial.clone(),
                     revocation: row.revocation?,
                     not_after: row.intent.not_after,
+                    sequence: self.revoked_by.get(&place).copied()?,
                 })
             })
-            .take(page.limit.unwrap_or(usize::MAX))
-            .collect()
+            .filter(|row| row.sequence > page.since)
+            .filter(|row| {
+                let is_behind = |(sequence, serial): &(u64, Vec<u8>)| (row.sequence, &row.serial) > (*sequence, serial);
+                page.after.as_ref().is_none_or(is_behind)
+            })
+            .collect();
+        found.sort_by(|a, b| (a.sequence, &a.serial).cmp(&(b.sequence, &b.serial)));
+        found.truncate(page.limit.unwrap_or(usize::MAX));
+        found
     }
 
-    pub(super) fn expiring(&self, mount: &str, before: Timestamp, page: ExpiryPage) -> Vec<Certificate> {
-        let place = |row: &Certificate| (row.intent.not_after, row.id);
-        let of_mount = self.rows.values().filter(|row| row.intent.mount == mount && row.intent.not_after < before);
-        let mut found: Vec<_> = of_mount.filter(|row| page.after.is_none_or(|after| place(row) > after)).collect();
-        found.sort_by_key(|row| place(row));
-        found.into_iter().take(page.limit.unwrap_or(usize::MAX)).cloned().collect()
-    }
-
-    pub(super) fn search(&self, filter: &CertificateFilter, page: CertificatePage) -> Vec<Certificate> {
-        let mut found: Vec<_> =
-            self.rows.values().filter(|row| page.after.is_none_or(|id| row.id > id) && passes(row, filter)).collect();
-        found.sort_by_key(|row| row.id);
-        found.into_iter().take(page.limit.unwrap_or(usize::MAX)).cloned().collect()
+    pub(super) fn search(&self, query: &CertificateQuery) -> Vec<Certificate> {
+        let mut found: Vec<_> = self
+            .rows
+            .values()
+            .filter(|row| passes(row, &query.filter))
+            .map(|row| (CertificateCursor::of(row, query.order), row))
+            .filter(|(place, _)| {
+                query.after.as_ref().is_none_or(|after| compare(place, after, query) == Ordering::Greater)
+            })
+            .collect();
+        found.sort_by(|(one, _), (other, _)| compare(one, other, query));
+        found.into_iter().take(query.limit.unwrap_or(usize::MAX)).map(|(_, row)| row.clone()).collect()
     }
 
     fn of_mount<'a>(&'a self, mount: &'a str, page: &'a SerialPage) -> impl Iterator<Item = &'a Certificate> {
+        let start = (mount.to_owned(), page.after.clone().unwrap_or_default());
         self.rows
-            .values()
-            .filter(move |row| row.intent.mount == mount)
+            .range(start..)
+            .map(|(_, row)| row)
+            .take_while(move |row| row.intent.mount == mount)
             .filter(|row| page.after.as_ref().is_none_or(|after| row.intent.serial > *after))
     }
+}
+
+fn compare(one: &CertificateCursor, other: &CertificateCursor, query: &CertificateQuery) -> Ordering {
+    let end = |cursor: &CertificateCursor| match query.order {
+        CertificateOrder::Created => Timestamp::MIN,
+        _ => cursor.not_after,
+    };
+    let ordering = (&one.key, end(one), one.id).cmp(&(&other.key, end(other), other.id));
+    if query.descending { ordering.reverse() } else { ordering }
 }
 
 fn passes(row: &Certificate, filter: &CertificateFilter) -> bool {
     let equal = |wanted: &Option<String>, found: &String| wanted.as_ref().is_none_or(|wanted| wanted == found);
     let intent = &row.intent;
-    equal(&filter.mount, &intent.mount)
+    filter.mount == intent.mount
         && equal(&filter.issuer, &intent.issuer)
         && equal(&filter.role, &intent.role)
         && equal(&filter.requester, &intent.requester)
         && equal(&filter.common_name, &intent.common_name)
+        && equal(&filter.key_type, &intent.key_type)
         && filter.name.as_ref().is_none_or(|name| intent.names.contains(name))
         && filter.state.is_none_or(|state| state == row.state)
         && filter.expires_from.is_none_or(|from| intent.not_after >= from)

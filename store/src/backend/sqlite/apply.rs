@@ -55,7 +55,7 @@ fn apply(connection: &Connection, operation: &Operation, version: i64) -> rusqli
                 ON CONFLICT (name) DO UPDATE SET version = ?2, value = ?3";
             connection.prepare_cached(sql)?.execute(params![name, version, value])?;
         }
-        Operation::Certificate(change) => return certificates::apply(connection, change),
+        Operation::Certificate(change) => return certificates::apply(connection, change, version),
         Operation::Ssh(change) => return ssh::apply(connection, change),
     }
     Ok(true)

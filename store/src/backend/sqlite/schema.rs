@@ -18,6 +18,7 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, sql: include_str!("migrations/0001_entries_and_certificates.sql") },
     Migration { version: 2, sql: include_str!("migrations/0002_ssh_inventory.sql") },
+    Migration { version: 3, sql: include_str!("migrations/0003_inventory_orders_and_shards.sql") },
 ];
 
 impl Migration {
@@ -86,6 +87,7 @@ mod tests {
     const SHIPPED: &[(i64, &str)] = &[
         (1, "dfd93b18dc3807ee8bad3aae0a5b13df1c4924b6c43656ae9cb041a619d74b66"),
         (2, "5e1875cb6eae9fd928e7308714bce4b69f931f9b7f72a9cfaf2616f1d478d304"),
+        (3, "fabd75df03342e6bf2c6a75c034f089257d8d1fca171beaab4c747202fe352d6"),
     ];
 
     #[test]
