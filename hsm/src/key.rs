@@ -37,10 +37,19 @@ pub enum KeyAlgorithm {
     Aes256,
     /// A generic secret of 32 bytes, used with HMAC.
     Hmac,
+    /// ML-DSA-44 (FIPS 204); in this process only.
+    #[serde(rename = "ml-dsa-44")]
+    MlDsa44,
+    /// ML-DSA-65 (FIPS 204); in this process only.
+    #[serde(rename = "ml-dsa-65")]
+    MlDsa65,
+    /// ML-DSA-87 (FIPS 204); in this process only.
+    #[serde(rename = "ml-dsa-87")]
+    MlDsa87,
 }
 
 impl KeyAlgorithm {
-    /// Every algorithm, in the order tables print them.
+    /// Every algorithm that tokens are tried for, in the order tables print them.
     pub const ALL: [Self; 10] = [
         Self::EcP256,
         Self::EcP384,
@@ -68,6 +77,9 @@ impl KeyAlgorithm {
             Self::Aes128 => "aes128",
             Self::Aes256 => "aes256",
             Self::Hmac => "hmac",
+            Self::MlDsa44 => "ml-dsa-44",
+            Self::MlDsa65 => "ml-dsa-65",
+            Self::MlDsa87 => "ml-dsa-87",
         }
     }
 
@@ -107,6 +119,12 @@ impl KeyAlgorithm {
     #[must_use]
     pub fn is_asymmetric(self) -> bool {
         self.secret_bytes().is_none()
+    }
+
+    /// Whether the key is one of ML-DSA.
+    #[must_use]
+    pub fn is_ml_dsa(self) -> bool {
+        matches!(self, Self::MlDsa44 | Self::MlDsa65 | Self::MlDsa87)
     }
 
     /// Whether the key is an RSA key.

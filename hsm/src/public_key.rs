@@ -12,6 +12,10 @@ const ID_EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 /// RFC 8410 §3.
 const ID_ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+/// RFC 9881 §2.
+const ML_DSA_44: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.17");
+const ML_DSA_65: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18");
+const ML_DSA_87: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.19");
 const SECP256R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const SECP384R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const SECP521R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
@@ -23,6 +27,7 @@ type Spki = SubjectPublicKeyInfo<Any, BitString>;
 pub(crate) enum Kind {
     Ec(KeyAlgorithm),
     Ed25519,
+    MlDsa(KeyAlgorithm),
     Rsa { modulus_bytes: usize },
 }
 
@@ -42,6 +47,9 @@ pub(crate) fn algorithm_of(spki_der: &[u8]) -> Result<Kind, HsmError> {
             }
         }
         ID_ED25519 => Ok(Kind::Ed25519),
+        ML_DSA_44 => Ok(Kind::MlDsa(KeyAlgorithm::MlDsa44)),
+        ML_DSA_65 => Ok(Kind::MlDsa(KeyAlgorithm::MlDsa65)),
+        ML_DSA_87 => Ok(Kind::MlDsa(KeyAlgorithm::MlDsa87)),
         RSA_ENCRYPTION => {
             let key = info.subject_public_key.as_bytes().ok_or_else(unreadable)?;
             let key = RsaPublicKey::from_der(key).map_err(|_| unreadable())?;

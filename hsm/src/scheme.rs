@@ -160,6 +160,8 @@ pub enum SignScheme {
     Ecdsa(HashAlgorithm),
     /// Ed25519, pure (RFC 8032).
     Ed25519,
+    /// ML-DSA, pure, with an empty context (FIPS 204 §5.2).
+    MlDsa,
     /// RSASSA-PKCS1-v1_5 (RFC 8017 §8.2).
     RsaPkcs1(HashAlgorithm),
     /// RSASSA-PSS (RFC 8017 §8.1), MGF1 with the same hash.
@@ -183,7 +185,7 @@ impl SignScheme {
     pub fn hash(self) -> Option<HashAlgorithm> {
         match self {
             Self::Ecdsa(hash) | Self::RsaPkcs1(hash) | Self::RsaPss { hash, .. } => Some(hash),
-            Self::Ed25519 => None,
+            Self::Ed25519 | Self::MlDsa => None,
         }
     }
 
@@ -193,6 +195,7 @@ impl SignScheme {
         match self {
             Self::Ecdsa(_) => algorithm.field_bytes().is_some(),
             Self::Ed25519 => algorithm == KeyAlgorithm::Ed25519,
+            Self::MlDsa => algorithm.is_ml_dsa(),
             Self::RsaPkcs1(_) | Self::RsaPss { .. } => algorithm.is_rsa(),
         }
     }
@@ -210,6 +213,7 @@ impl fmt::Display for SignScheme {
         match self {
             Self::Ecdsa(hash) => write!(f, "ECDSA with {hash}"),
             Self::Ed25519 => f.write_str("Ed25519"),
+            Self::MlDsa => f.write_str("ML-DSA"),
             Self::RsaPkcs1(hash) => write!(f, "RSA PKCS#1 v1.5 with {hash}"),
             Self::RsaPss { hash, salt: SaltLength::Digest } => write!(f, "RSA-PSS with {hash}"),
             Self::RsaPss { hash, salt } => write!(f, "RSA-PSS with {hash} (salt {salt:?})"),

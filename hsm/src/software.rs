@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::{HsmError, KeyAlgorithm, MacAlgorithm, RsaPadding, SignInput, SignScheme};
 
+mod ml_dsa;
 mod parameters;
 pub(crate) use parameters::longest_salt;
 mod rejection;
@@ -40,6 +41,7 @@ pub struct SoftwareKey {
 enum Material {
     Ec(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
+    MlDsa(Box<ml_dsa::Pair>),
     Rsa(Box<RsaMaterial>),
     Secret(Zeroizing<Vec<u8>>),
 }
@@ -62,6 +64,14 @@ impl SoftwareKey {
             let mut secret = Zeroizing::new(vec![0; length]);
             fill_random(&mut secret)?;
             return Self::from_bytes(algorithm, &secret);
+        }
+        if algorithm.is_ml_dsa() {
+            let pair = ml_dsa::Pair::generate(algorithm)?;
+            return Ok(Self {
+                algorithm,
+                public_key: Some(pair.public_key_der()?),
+                material: Material::MlDsa(Box::new(pair)),
+            });
         }
         let document = match algorithm {
             KeyAlgorithm::Ed25519 => {
@@ -99,6 +109,11 @@ impl SoftwareKey {
                 let public = spki(pair.public_key())?;
                 (Material::Ed25519(pair), public)
             }
+            _ if algorithm.is_ml_dsa() => {
+                let pair = ml_dsa::Pair::from_pkcs8(algorithm, bytes).ok_or_else(rejected)?;
+                let public = pair.public_key_der()?;
+                (Material::MlDsa(Box::new(pair)), public)
+            }
             _ if algorithm.is_rsa() => {
                 let sign = RsaKeyPair::from_pkcs8(bytes).map_err(|_| rejected())?;
                 if u32::try_from(sign.public_modulus_len() * 8).ok() != algorithm.modulus_bits() {
@@ -128,6 +143,7 @@ impl SoftwareKey {
         match &self.material {
             Material::Ec(pair) => Ok(pkcs8(pair.to_pkcs8v1().map_err(failed)?.as_ref())),
             Material::Ed25519(pair) => Ok(pkcs8(pair.to_pkcs8v1().map_err(failed)?.as_ref())),
+            Material::MlDsa(pair) => Ok(pair.to_pkcs8()),
             Material::Rsa(pair) => {
                 let der: aws_lc_rs::encoding::Pkcs8V1Der<'_> = pair.decrypt.as_der().map_err(failed)?;
                 Ok(pkcs8(der.as_ref()))
@@ -163,6 +179,7 @@ impl SoftwareKey {
                 Ok(pair.sign_digest(&digest).map_err(failed)?.as_ref().to_vec())
             }
             Material::Ed25519(pair) => Ok(pair.try_sign(input.message()?).map_err(failed)?.as_ref().to_vec()),
+            Material::MlDsa(pair) => pair.sign(input.message()?),
             Material::Rsa(pair) => {
                 let modulus_bytes = pair.sign.public_modulus_len();
                 let encoding = parameters::rsa_signing(scheme, modulus_bytes)?;

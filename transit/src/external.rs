@@ -108,6 +108,9 @@ fn type_of(algorithm: KeyAlgorithm) -> KeyType {
         KeyAlgorithm::Aes128 => KeyType::Aes128Gcm96,
         KeyAlgorithm::Aes256 => KeyType::Aes256Gcm96,
         KeyAlgorithm::Hmac => KeyType::Hmac,
+        KeyAlgorithm::MlDsa44 => KeyType::MlDsa44,
+        KeyAlgorithm::MlDsa65 => KeyType::MlDsa65,
+        KeyAlgorithm::MlDsa87 => KeyType::MlDsa87,
     }
 }
 

@@ -65,6 +65,8 @@ fn sign_unverified(
             let mechanism = Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Pure));
             Ok(session.sign(&mechanism, handle, input.message()?)?)
         }
+        // No session here has the mechanism; keys of this kind are kept in the process.
+        SignScheme::MlDsa => Err(HsmError::not_supported(scheme.to_string()).into()),
         SignScheme::Ecdsa(hash) => {
             let digest = input.digest(hash)?;
             // FIPS 186-5 §6.4.1: only as many leading bits as the order has are signed.

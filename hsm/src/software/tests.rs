@@ -126,3 +126,20 @@ fn hmac_matches_rfc_4231_case_2() {
     let expected = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
     assert_eq!(data_encoding::HEXLOWER.encode(&mac), expected);
 }
+
+#[test]
+fn ml_dsa_keys_sign_verify_and_survive_serialisation() {
+    for algorithm in [KeyAlgorithm::MlDsa44, KeyAlgorithm::MlDsa65, KeyAlgorithm::MlDsa87] {
+        let key = SoftwareKey::generate(algorithm).unwrap();
+        let again = SoftwareKey::from_bytes(algorithm, &key.to_bytes().unwrap()).unwrap();
+        assert_eq!(again.public_key_der(), key.public_key_der(), "{algorithm}");
+        let signature = again.sign(SignScheme::MlDsa, &message()).unwrap();
+        let public = key.public_key_der().unwrap();
+        assert!(verify(public, SignScheme::MlDsa, &message(), &signature).unwrap(), "{algorithm}");
+        let other = SignInput::Message(b"another".to_vec());
+        assert!(!verify(public, SignScheme::MlDsa, &other, &signature).unwrap(), "{algorithm}");
+        assert!(key.sign(SignScheme::Ed25519, &message()).unwrap_err().is_caller_fault());
+    }
+    let small = SoftwareKey::generate(KeyAlgorithm::MlDsa44).unwrap().to_bytes().unwrap();
+    assert!(SoftwareKey::from_bytes(KeyAlgorithm::MlDsa65, &small).unwrap_err().is_caller_fault());
+}

@@ -2,7 +2,7 @@
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 
-use super::{parameters, rsa_public};
+use super::{ml_dsa, parameters, rsa_public};
 use crate::{HsmError, KeyAlgorithm, SaltLength, SignInput, SignScheme, public_key};
 
 /// Whether `signature` is one over `input` under the public key (SubjectPublicKeyInfo, DER).
@@ -16,6 +16,9 @@ pub fn verify(spki_der: &[u8], scheme: SignScheme, input: &SignInput, signature:
         (SignScheme::Ecdsa(_), public_key::Kind::Ec(curve)) => verify_ecdsa(spki_der, curve, scheme, input, signature),
         (SignScheme::Ed25519, public_key::Kind::Ed25519) => {
             Ok(UnparsedPublicKey::new(&ED25519, spki_der).verify(input.message()?, signature).is_ok())
+        }
+        (SignScheme::MlDsa, public_key::Kind::MlDsa(algorithm)) => {
+            ml_dsa::verify(algorithm, spki_der, input.message()?, signature)
         }
         (SignScheme::RsaPkcs1(_) | SignScheme::RsaPss { .. }, public_key::Kind::Rsa { modulus_bytes }) => {
             verify_rsa(spki_der, scheme, modulus_bytes, input, signature)
