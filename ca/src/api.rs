@@ -8,11 +8,13 @@ pub(crate) mod intermediate;
 pub(crate) mod issue;
 pub(crate) mod issuer;
 pub(crate) mod issuers;
+pub(crate) mod key_choice;
 pub(crate) mod keys;
 pub(crate) mod public;
 pub(crate) mod revoke;
 pub(crate) mod roles;
 pub(crate) mod root;
+pub(crate) mod sign_intermediate;
 
 use crate::{error::CaError, validity::MountTtl};
 use chancery_engine::{Call, MountPoint};

@@ -11,6 +11,7 @@ use crate::{
     constraints::NameConstraintSet,
     csr::Csr,
     error::CaError,
+    facts::CertificateFacts,
     names::NameRules,
     public_key::{PublicKey, PublicKeyKind},
     role::{PolicyIdentifier, Role},
@@ -18,7 +19,7 @@ use crate::{
     signature::SignaturePreference,
     subject::Subject,
     usage,
-    validity::Validity,
+    validity::{IssuerBound, LeafNotAfter, Validity},
 };
 use const_oid::ObjectIdentifier;
 use gather::Gathered;
@@ -47,12 +48,36 @@ pub(crate) enum Purpose {
         extended: Vec<ObjectIdentifier>,
         /// State `CA:FALSE` in so many words.
         states_basic_constraints: bool,
+        /// What is said of revocation beyond where to ask.
+        revocation: RevocationTerms,
         /// Extensions of the CSR that `sign-verbatim` lets through.
         verbatim: Vec<Extension>,
     },
     /// A CA.
-    Authority { path_length: Option<u8>, constraints: NameConstraintSet },
+    Authority {
+        path_length: Option<u8>,
+        constraints: NameConstraintSet,
+        key_usage: KeyUsage,
+        extended: Vec<ObjectIdentifier>,
+        /// In place of the one computed from the key.
+        subject_key_id: Option<Vec<u8>>,
+    },
 }
+
+/// What a leaf says of its own revocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RevocationTerms {
+    /// Where to ask, and no more.
+    Ask,
+    /// A TLS server must staple an OCSP answer (RFC 7633).
+    Staple,
+    /// It is never revoked, as it ends so soon (RFC 9608): nobody need ask, so it does not say where.
+    Never,
+}
+
+/// The longest life of a certificate that is never revoked: seven days, as the CA/Browser Forum has it for its
+/// short-lived ones.
+const LONGEST_UNREVOKED: i64 = 7 * 86_400;
 
 /// Key material a certificate is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +95,12 @@ pub struct AuthorityTerms {
     pub path_length: Option<u8>,
     /// `permitted_dns_domains`
     pub permitted_dns_domains: Vec<String>,
+    /// `key_usage` besides keyCertSign and cRLSign, which every CA has.
+    pub key_usage: Vec<String>,
+    /// `ext_key_usage` and `ext_key_usage_oids`: what certificates below it may be used for.
+    pub extended: Vec<ObjectIdentifier>,
+    /// `skid`
+    pub subject_key_id: Option<Vec<u8>>,
     /// `signature_bits` and `use_pss`
     pub signature: SignaturePreference,
     /// The subject of the CSR, byte for byte, in place of one built here.
@@ -131,6 +162,7 @@ impl Role {
                 key_usage,
                 extended: usage::extended_key_usage(self),
                 states_basic_constraints: self.basic_constraints_valid_for_non_ca,
+                revocation: self.revocation_terms(validity)?,
                 verbatim: Vec::new(),
             },
             policies: policies.collect::<Result<_, _>>()?,
@@ -152,6 +184,18 @@ impl Role {
             common_name: gathered.common_name.clone(),
             serial_number: gathered.serial_number.clone(),
             user_ids: gathered.user_ids.clone(),
+        }
+    }
+
+    fn revocation_terms(&self, validity: Validity) -> Result<RevocationTerms, CaError> {
+        let life = validity.not_after.as_second().saturating_sub(validity.not_before.as_second());
+        match (self.must_staple, self.no_rev_avail) {
+            (_, true) if life > LONGEST_UNREVOKED => Err(CaError::Caller(format!(
+                "no_rev_avail is for certificates that live at most {LONGEST_UNREVOKED} s; this one would live {life} s"
+            ))),
+            (_, true) => Ok(RevocationTerms::Never),
+            (true, false) => Ok(RevocationTerms::Staple),
+            (false, false) => Ok(RevocationTerms::Ask),
         }
     }
 
@@ -234,6 +278,18 @@ impl Role {
 }
 
 impl Approved {
+    /// The subject key identifier: the one that was asked for, or that of RFC 5280 §4.2.1.2 (1).
+    pub(crate) fn subject_key_id(&self) -> Vec<u8> {
+        match &self.purpose {
+            Purpose::Authority { subject_key_id: Some(id), .. } => id.clone(),
+            _ => self.public_key.identifier(),
+        }
+    }
+
+    pub(crate) fn is_never_revoked(&self) -> bool {
+        matches!(self.purpose, Purpose::EndEntity { revocation: RevocationTerms::Never, .. })
+    }
+
     /// A CA certificate: a root for a key of ours, or an intermediate for a request. Whoever may call these endpoints
     /// may name anything, so only form is checked.
     ///
@@ -268,11 +324,48 @@ impl Approved {
             purpose: Purpose::Authority {
                 path_length: terms.path_length,
                 constraints: NameConstraintSet::permitting_dns(&terms.permitted_dns_domains),
+                key_usage: usage::authority_key_usage(&terms.key_usage, applicant.public_key().kind()),
+                extended: terms.extended,
+                subject_key_id: terms.subject_key_id,
             },
             policies: Vec::new(),
             signature: terms.signature,
         };
         Ok((approved, warnings))
+    }
+
+    /// A root of somebody else's, to be cross-signed: what it says of itself, within what the issuer may pass on.
+    ///
+    /// # Errors
+    /// [`CaError::Caller`] where its names have no proper form.
+    pub fn self_issued(root: &CertificateFacts, issuer: IssuerBound) -> Result<Self, CaError> {
+        let (mut not_before, mut not_after) = (root.not_before, root.not_after);
+        if issuer.behavior != LeafNotAfter::Permit {
+            (not_before, not_after) = (not_before.max(issuer.not_before), not_after.min(issuer.not_after));
+        }
+        if not_before > not_after {
+            return Err(CaError::caller("the certificate is not valid at any time at which the issuer's is"));
+        }
+        let public_key = PublicKey::parse(&root.public_key)?;
+        let path_length = root.path_length.map(u8::try_from).transpose().ok().flatten();
+        Ok(Self {
+            subject: root.subject.clone(),
+            common_name: root.common_name(),
+            common_name_in_san: false,
+            names: root.names()?,
+            validity: Validity { not_before, not_after },
+            purpose: Purpose::Authority {
+                path_length,
+                constraints: root.constraints.clone(),
+                key_usage: usage::authority_key_usage(&[], public_key.kind()),
+                extended: root.purposes.clone().unwrap_or_default(),
+                // Whoever signed with this key pointed to this identifier.
+                subject_key_id: Some(root.subject_key_id.clone()),
+            },
+            policies: Vec::new(),
+            signature: SignaturePreference::default(),
+            public_key,
+        })
     }
 
     /// `sign-verbatim`: subject and extensions as the request has them, except those that are the issuer's to say.
@@ -309,6 +402,7 @@ impl Approved {
                 key_usage: if states(crate::oid::KEY_USAGE) { KeyUsage(Default::default()) } else { key_usage },
                 extended: if states(crate::oid::EXTENDED_KEY_USAGE) { Vec::new() } else { extended },
                 states_basic_constraints: role.basic_constraints_valid_for_non_ca,
+                revocation: role.revocation_terms(validity)?,
                 verbatim,
             },
             policies: Vec::new(),

@@ -7,11 +7,13 @@ use crate::{
     error::CaError,
     issuer::{Issuer, Usage},
     key::KeyRecord,
-    settings::{CrlSettings, IssuerSettings, KeySettings, UrlSettings},
+    settings::{ClusterSettings, CrlSettings, IssuerSettings, KeySettings, UrlSettings},
     storage,
+    urls::Urls,
 };
 use chancery_store::{Changes, View};
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
@@ -31,6 +33,8 @@ pub struct Authority {
     pub key_settings: KeySettings,
     /// `config/urls`
     pub url_settings: UrlSettings,
+    /// `config/cluster`
+    pub cluster_settings: ClusterSettings,
     /// `config/crl`
     pub crl_settings: CrlSettings,
     /// Version of the guard entry when this was read; none before the first change.
@@ -91,6 +95,33 @@ impl Authority {
         Ok((Arc::clone(issuer), Arc::clone(key)))
     }
 
+    /// Where certificates of `issuer` point to: its own URLs where it has any, else the mount's, filled in.
+    ///
+    /// # Errors
+    /// [`CaError::Caller`] where a template asks for what `config/cluster` does not say.
+    pub fn urls_of<'a>(&'a self, issuer: &'a Issuer) -> Result<Cow<'a, Urls>, CaError> {
+        let record = &issuer.record;
+        if record.urls.is_empty() {
+            return self.mount_urls(&record.id);
+        }
+        if record.enable_aia_url_templating {
+            return record.urls.filled(&record.id, &self.cluster_settings).map(Cow::Owned);
+        }
+        Ok(Cow::Borrowed(&record.urls))
+    }
+
+    /// Where the certificate of a root called `id` points to: the mount's URLs, filled in.
+    ///
+    /// # Errors
+    /// See [`Authority::urls_of`].
+    pub fn mount_urls(&self, id: &str) -> Result<Cow<'_, Urls>, CaError> {
+        let settings = &self.url_settings;
+        if settings.enable_templating {
+            return settings.urls.filled(id, &self.cluster_settings).map(Cow::Owned);
+        }
+        Ok(Cow::Borrowed(&settings.urls))
+    }
+
     /// The issuer and those above it, as far as this mount knows them; its own certificate first.
     #[must_use]
     pub fn chain(&self, issuer: &Arc<Issuer>) -> Vec<Arc<Issuer>> {
@@ -146,12 +177,14 @@ impl Draft {
         let id = issuer.record.id.clone();
         let is_new = !self.authority.issuers.contains_key(&id);
         let has_key = !issuer.record.key_id.is_empty();
+        let gets_key = self.authority.issuers.get(&id).is_some_and(|present| present.record.key_id.is_empty());
         self.authority.issuers.insert(id.clone(), Arc::new(issuer));
         self.issuers.insert(id.clone());
         let settings = &mut self.authority.issuer_settings;
         let takes_over = settings.default_follows_latest_issuer && has_key;
-        let is_first = settings.default.is_empty() && (has_key || self.authority.issuers.len() == 1);
-        if is_new && (is_first || takes_over) {
+        // One that waited for its key counts as new when the key comes.
+        let is_first = settings.default.is_empty() && has_key && (is_new || gets_key);
+        if is_first || (is_new && takes_over) {
             settings.default = id;
             self.settings.insert(storage::CONFIG_ISSUERS);
         }
@@ -212,6 +245,12 @@ impl Draft {
         &mut self.authority.url_settings
     }
 
+    /// `config/cluster`
+    pub fn cluster_settings(&mut self) -> &mut ClusterSettings {
+        self.settings.insert(storage::CONFIG_CLUSTER);
+        &mut self.authority.cluster_settings
+    }
+
     /// `config/crl`
     pub fn crl_settings(&mut self) -> &mut CrlSettings {
         self.settings.insert(storage::CONFIG_CRL);
@@ -244,6 +283,7 @@ impl Draft {
                 storage::CONFIG_ISSUERS => changes.put(view, setting, &self.authority.issuer_settings)?,
                 storage::CONFIG_KEYS => changes.put(view, setting, &self.authority.key_settings)?,
                 storage::CONFIG_URLS => changes.put(view, setting, &self.authority.url_settings)?,
+                storage::CONFIG_CLUSTER => changes.put(view, setting, &self.authority.cluster_settings)?,
                 _ => changes.put(view, setting, &self.authority.crl_settings)?,
             };
         }

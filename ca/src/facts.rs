@@ -1,8 +1,17 @@
 //! What a CA certificate says about its holder, read once and kept: the issuing side of every later check.
 
-use crate::{constraints::NameConstraintSet, error::CaError, public_key::PublicKey, serial::SerialNumber};
+use crate::{
+    constraints::NameConstraintSet, error::CaError, oid, public_key::PublicKey, san::AlternativeNames,
+    serial::SerialNumber,
+};
+use const_oid::ObjectIdentifier;
+use der::Decode;
 use jiff::Timestamp;
-use x509_parser::{certificate::X509Certificate, extensions::ParsedExtension, prelude::FromDer};
+use x509_cert::ext::pkix::{ExtendedKeyUsage, name::GeneralNames};
+use x509_parser::{
+    certificate::X509Certificate, extensions::ParsedExtension, oid_registry::OID_X509_EXT_SUBJECT_ALT_NAME,
+    prelude::FromDer,
+};
 
 /// A certificate taken apart. Names and keys stay in DER, byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +46,8 @@ pub struct CertificateFacts {
     pub authority_key_id: Option<Vec<u8>>,
     /// Name constraints on everything below it.
     pub constraints: NameConstraintSet,
+    /// What certificates below it may be used for, where it says so; never with anyExtendedKeyUsage.
+    pub purposes: Option<Vec<ObjectIdentifier>>,
 }
 
 impl CertificateFacts {
@@ -54,6 +65,7 @@ impl CertificateFacts {
         let mut subject_key_id = None;
         let mut authority_key_id = None;
         let mut constraints = NameConstraintSet::default();
+        let mut purposes = None;
         for extension in certificate.extensions() {
             match extension.parsed_extension() {
                 ParsedExtension::SubjectKeyIdentifier(id) => subject_key_id = Some(id.0.to_vec()),
@@ -61,6 +73,10 @@ impl CertificateFacts {
                     authority_key_id = id.key_identifier.as_ref().map(|id| id.0.to_vec());
                 }
                 ParsedExtension::NameConstraints(found) => constraints = NameConstraintSet::read(found)?,
+                ParsedExtension::ExtendedKeyUsage(_) => {
+                    let list = ExtendedKeyUsage::from_der(extension.value).map_err(unparsed)?.0;
+                    purposes = Some(list).filter(|list| !list.contains(&oid::ANY_EXTENDED_KEY_USAGE));
+                }
                 ParsedExtension::ParseError { error } => return Err(unparsed(error)),
                 _ => {}
             }
@@ -82,8 +98,16 @@ impl CertificateFacts {
             subject_key_id: subject_key_id.unwrap_or_else(computed),
             authority_key_id,
             constraints,
+            purposes,
             public_key: spki,
         })
+    }
+
+    /// The first of `purposes` that certificates below this one must not have.
+    #[must_use]
+    pub fn forbidden_purpose(&self, purposes: &[ObjectIdentifier]) -> Option<ObjectIdentifier> {
+        let allowed = self.purposes.as_ref()?;
+        purposes.iter().find(|purpose| !allowed.contains(purpose)).copied()
     }
 
     /// Whether issuer and subject are the same.
@@ -96,6 +120,17 @@ impl CertificateFacts {
     #[must_use]
     pub fn is_signed_by(&self, issuer: &Self) -> bool {
         self.issuer == issuer.subject && crate::verify::certificate_signature(&self.der, &issuer.public_key)
+    }
+
+    /// Its subject alternative names.
+    ///
+    /// # Errors
+    /// [`CaError::Caller`] where they have no form we could write again.
+    pub fn names(&self) -> Result<AlternativeNames, CaError> {
+        let (_, certificate) = X509Certificate::from_der(&self.der).map_err(unparsed)?;
+        let found = certificate.extensions().iter().find(|extension| extension.oid == OID_X509_EXT_SUBJECT_ALT_NAME);
+        let Some(extension) = found else { return Ok(AlternativeNames::default()) };
+        AlternativeNames::from_general_names(&GeneralNames::from_der(extension.value).map_err(unparsed)?)
     }
 
     /// The subject's common name; empty where there is none.

@@ -14,6 +14,7 @@ use crate::{
     key::KeyRecord,
     lint::{self, Linted, Surroundings},
     profile::{self, Signatory},
+    requester::Requester,
     role::Role,
     serial::SerialNumber,
     signature::SignatureAlgorithm,
@@ -40,7 +41,7 @@ pub struct Order<'a> {
     /// Subject and extensions as the CSR has them.
     pub verbatim: Option<&'a Csr>,
     /// Who asks.
-    pub requester: &'a str,
+    pub requester: &'a Requester,
     /// The mount's bounds.
     pub mount: MountTtl,
 }
@@ -119,17 +120,20 @@ impl CertificateAuthority {
         let approved = match order.verbatim {
             Some(csr) => Approved::verbatim(order.role, csr, validity)?,
             None => {
-                let (approved, more) = order.role.approve(order.applicant, order.asked, order.requester, validity)?;
+                let role = order.role.for_requester(order.requester);
+                let name = &order.requester.display_name;
+                let (approved, more) = role.approve(order.applicant, order.asked, name, validity)?;
                 warnings.extend(more);
                 approved
             }
         };
-        let record = Record { role: order.role_name, requester: order.requester };
+        let urls = authority.urls_of(&issuer)?;
+        let record = Record { role: order.role_name, requester: &order.requester.display_name };
         let signing = Signing {
             issuer: Some(&issuer),
             issuer_id: &issuer.record.id,
             key: &key,
-            urls: issuer.record.urls.or(&authority.url_settings.urls),
+            urls: &urls,
             record: (!order.role.no_store).then_some(record),
         };
         let certificate = self.sign(approved, signing).await?;

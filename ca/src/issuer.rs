@@ -35,6 +35,9 @@ pub struct IssuerRecord {
     /// URLs that replace the mount's.
     #[serde(default)]
     pub urls: Urls,
+    /// Whether those URLs have places to be filled in.
+    #[serde(default)]
+    pub enable_aia_url_templating: bool,
 }
 
 /// An issuer with its certificate read.
@@ -98,6 +101,13 @@ impl UsageSet {
         Ok(Self(set))
     }
 
+    /// What a CA certificate lets its key be used for.
+    #[must_use]
+    fn of(facts: &CertificateFacts) -> Self {
+        let fits = |usage: &Usage| *usage != Usage::CrlSigning || facts.may_sign_crls;
+        Self(USAGES.iter().map(|(_, usage)| *usage).filter(fits).collect())
+    }
+
     /// Whether `usage` is in it.
     #[must_use]
     pub fn has(&self, usage: Usage) -> bool {
@@ -147,9 +157,10 @@ impl Issuer {
             certificate,
             manual_chain: Vec::new(),
             leaf_not_after_behavior: LeafNotAfter::default(),
-            usage: UsageSet::default(),
+            usage: UsageSet::of(&facts),
             revocation_signature_algorithm: String::new(),
             urls: Urls::default(),
+            enable_aia_url_templating: false,
         };
         Ok(Self { record, facts })
     }

@@ -1,8 +1,8 @@
-//! CA keys: they live in the HSM and this mount holds references to them; see `custody` for what happens without one.
+//! CA keys: they live in the HSM and this mount holds references to them; see `custody` for those that do not.
 
 use crate::{error::CaError, public_key::PublicKey};
 use chancery_engine::SecretString;
-use chancery_hsm::{KeyAlgorithm, KeyReference};
+use chancery_hsm::{ExternalKeyName, KeyAlgorithm, KeyReference};
 use serde::{Deserialize, Serialize};
 
 /// A CA key as it is stored: with an HSM everything but the key.
@@ -14,13 +14,16 @@ pub struct KeyRecord {
     pub name: String,
     /// Where the key is.
     pub reference: KeyReference,
-    /// The private half (PKCS#8, base64) where there is no HSM to keep it.
+    /// The private half (PKCS#8, base64) where no HSM keeps it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_key: Option<SecretString>,
+    /// What the operator registered the key as, where he made it (`kms`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalKeyName>,
 }
 
 impl KeyRecord {
-    /// `ec`, `rsa` or `ed25519`.
+    /// `ec`, `rsa`, `ed25519` or `mldsa`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         kind_name(self.reference.algorithm)
@@ -36,12 +39,13 @@ impl KeyRecord {
     }
 }
 
-/// `ec`, `rsa` or `ed25519`.
+/// `ec`, `rsa`, `ed25519` or `mldsa`.
 #[must_use]
 pub fn kind_name(algorithm: KeyAlgorithm) -> &'static str {
     match algorithm {
         KeyAlgorithm::EcP256 | KeyAlgorithm::EcP384 | KeyAlgorithm::EcP521 => "ec",
         KeyAlgorithm::Ed25519 => "ed25519",
+        _ if algorithm.is_ml_dsa() => "mldsa",
         _ => "rsa",
     }
 }
@@ -59,11 +63,15 @@ pub fn algorithm(key_type: &str, key_bits: i64) -> Result<KeyAlgorithm, CaError>
         ("ec", 384) => KeyAlgorithm::EcP384,
         ("ec", 521) => KeyAlgorithm::EcP521,
         ("ed25519", _) => KeyAlgorithm::Ed25519,
+        ("mldsa", 0 | 44) => KeyAlgorithm::MlDsa44,
+        ("mldsa", 65) => KeyAlgorithm::MlDsa65,
+        ("mldsa", 87) => KeyAlgorithm::MlDsa87,
         ("rsa", bits) if bits < 2048 => {
             return Err(CaError::Caller(format!("RSA keys < 2048 bits are unsafe and not supported: got {bits}")));
         }
         ("rsa", bits) => return Err(CaError::Caller(format!("unsupported bit length for RSA key: {bits}"))),
         ("ec", bits) => return Err(CaError::Caller(format!("unsupported bit length for EC key: {bits}"))),
+        ("mldsa", bits) => return Err(CaError::Caller(format!("unsupported bit length for ML-DSA key: {bits}"))),
         (other, _) => return Err(CaError::Caller(format!("unknown key type {other}"))),
     })
 }

@@ -14,6 +14,7 @@
 //! | how long certificates live | [`validity`] |
 //! | what stands in a certificate | [`profile`], and the rule for it in [`lint`] |
 //! | issuers, keys, settings | [`authority`] |
+//! | what a door of its own (ACME) calls | [`door`] |
 //! | revocation, CRLs | [`revocation`], [`crl`] |
 //! | where it is stored | `storage.rs` |
 //!
@@ -26,18 +27,20 @@ pub mod constraints;
 pub mod crl;
 pub mod csr;
 mod custody;
+pub mod door;
 pub mod error;
 pub mod facts;
 pub mod issuance;
 pub mod issuer;
 pub mod key;
-pub mod leaf_key;
 pub mod lint;
 pub mod names;
 pub mod oid;
 pub mod pem;
+pub mod private_key;
 pub mod profile;
 pub mod public_key;
+pub mod requester;
 pub mod revocation;
 pub mod role;
 mod routes;
@@ -47,6 +50,7 @@ pub mod settings;
 pub mod signature;
 mod storage;
 pub mod subject;
+pub mod templates;
 pub mod urls;
 pub mod usage;
 pub mod validity;
@@ -57,7 +61,7 @@ pub use error::CaError;
 use async_trait::async_trait;
 use authority::{Authority, Draft};
 use chancery_engine::{Clock, Fault, MountPoint, RouteTable, Service};
-use chancery_hsm::Hsm;
+use chancery_hsm::{ExternalKeys, Hsm};
 use chancery_store::{CertificateChange, Changes, Store, View};
 use custody::Custody;
 use jiff::Timestamp;
@@ -100,10 +104,26 @@ impl CertificateAuthority {
     /// there is none).
     #[must_use]
     pub fn new(view: View, store: Store, hsm: Option<Hsm>, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Self::with_custody(view, store, Custody::new(hsm, None), clock)
+    }
+
+    /// The same with keys that operators registered (`kms`).
+    #[must_use]
+    pub fn with_external_keys(
+        view: View,
+        store: Store,
+        hsm: Option<Hsm>,
+        external: Arc<dyn ExternalKeys>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
+        Self::with_custody(view, store, Custody::new(hsm, Some(external)), clock)
+    }
+
+    fn with_custody(view: View, store: Store, custody: Custody, clock: Arc<dyn Clock>) -> Arc<Self> {
         Arc::new(Self {
             view,
             store,
-            custody: Custody::new(hsm),
+            custody,
             clock,
             cache: RwLock::default(),
             revocations: AtomicU64::new(1),
@@ -198,6 +218,7 @@ impl Service for CertificateAuthority {
 
     fn forget(&self) {
         self.cache.write().clear();
+        self.custody.forget();
     }
 
     async fn remove(self: Arc<Self>) -> Result<(), Fault> {

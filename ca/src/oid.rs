@@ -31,6 +31,10 @@ oids! {
     AUTHORITY_KEY_IDENTIFIER = "2.5.29.35";
     /// extKeyUsage
     EXTENDED_KEY_USAGE = "2.5.29.37";
+    /// noRevAvail (RFC 9608)
+    NO_REV_AVAIL = "2.5.29.56";
+    /// TLS feature (RFC 7633)
+    TLS_FEATURE = "1.3.6.1.5.5.7.1.24";
     /// authorityInfoAccess
     AUTHORITY_INFO_ACCESS = "1.3.6.1.5.5.7.1.1";
     /// Policy qualifier: CPS URI
@@ -93,6 +97,12 @@ oids! {
     ECDSA_SHA512 = "1.2.840.10045.4.3.4";
     /// Ed25519
     ED25519 = "1.3.101.112";
+    /// ML-DSA-44 (RFC 9881 §2)
+    ML_DSA_44 = "2.16.840.1.101.3.4.3.17";
+    /// ML-DSA-65
+    ML_DSA_65 = "2.16.840.1.101.3.4.3.18";
+    /// ML-DSA-87
+    ML_DSA_87 = "2.16.840.1.101.3.4.3.19";
     /// SHA-256
     SHA256 = "2.16.840.1.101.3.4.2.1";
     /// SHA-384

@@ -4,7 +4,7 @@
 //! of this API writes them.
 
 use crate::{
-    approve::{Approved, Purpose},
+    approve::{Approved, Purpose, RevocationTerms},
     error::CaError,
     facts::CertificateFacts,
     oid,
@@ -15,7 +15,7 @@ use crate::{
 use const_oid::ObjectIdentifier;
 use der::{
     Decode, Encode, Sequence,
-    asn1::{Any, AnyRef, GeneralizedTime, Ia5String, OctetString, UintRef, UtcTime, Utf8StringRef},
+    asn1::{Any, AnyRef, GeneralizedTime, Ia5String, Null, OctetString, UintRef, UtcTime, Utf8StringRef},
 };
 use jiff::Timestamp;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use x509_cert::{
         Extension,
         pkix::{
             AccessDescription, AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, BasicConstraints,
-            CertificatePolicies, CrlDistributionPoints, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectKeyIdentifier,
+            CertificatePolicies, CrlDistributionPoints, ExtendedKeyUsage, SubjectKeyIdentifier,
             certpolicy::{PolicyInformation, PolicyQualifierInfo},
             crl::dp::DistributionPoint,
             name::{DistributionPointName, GeneralName},
@@ -77,7 +77,15 @@ struct Period {
 /// # Errors
 /// [`CaError::Caller`] where a value cannot be written in its field.
 pub fn encode(approved: Approved, serial: SerialNumber, signatory: Signatory<'_>) -> Result<Draft, CaError> {
-    let own_id = approved.public_key.identifier();
+    let own_id = approved.subject_key_id();
+    let places;
+    let urls = if approved.is_never_revoked() {
+        // RFC 9608 §4: neither CRL nor OCSP is named.
+        places = Urls { issuing_certificates: signatory.urls.issuing_certificates.clone(), ..Urls::default() };
+        &places
+    } else {
+        signatory.urls
+    };
     let issuer = signatory.issuer.map_or(approved.subject.as_slice(), |issuer| &issuer.subject);
     let issuer_id = signatory.issuer.map_or(own_id.as_slice(), |issuer| &issuer.subject_key_id);
     let tbs = TbsCertificate {
@@ -91,7 +99,7 @@ pub fn encode(approved: Approved, serial: SerialNumber, signatory: Signatory<'_>
         },
         subject: AnyRef::from_der(&approved.subject)?,
         public_key: AnyRef::from_der(approved.public_key.der())?,
-        extensions: extensions(&approved, &own_id, issuer_id, signatory.urls)?,
+        extensions: extensions(&approved, &own_id, issuer_id, urls)?,
     }
     .to_der()?;
     Ok(Draft { tbs, serial, approved })
@@ -126,9 +134,11 @@ fn extensions(approved: &Approved, own_id: &[u8], issuer_id: &[u8], urls: &Urls)
                 list.push(extension(oid::BASIC_CONSTRAINTS, true, &leaf)?);
             }
         }
-        Purpose::Authority { path_length, .. } => {
-            let usage = KeyUsage(KeyUsages::KeyCertSign | KeyUsages::CRLSign);
-            list.push(extension(oid::KEY_USAGE, true, &usage)?);
+        Purpose::Authority { path_length, key_usage, extended, .. } => {
+            list.push(extension(oid::KEY_USAGE, true, key_usage)?);
+            if !extended.is_empty() {
+                list.push(extension(oid::EXTENDED_KEY_USAGE, false, &ExtendedKeyUsage(extended.clone()))?);
+            }
             let authority = BasicConstraints { ca: true, path_len_constraint: *path_length };
             list.push(extension(oid::BASIC_CONSTRAINTS, true, &authority)?);
         }
@@ -149,7 +159,13 @@ fn extensions(approved: &Approved, own_id: &[u8], issuer_id: &[u8], urls: &Urls)
         list.push(extension(oid::NAME_CONSTRAINTS, true, &constraints.to_extension()?)?);
     }
     push_distribution_points(&mut list, urls)?;
-    if let Purpose::EndEntity { verbatim, .. } = &approved.purpose {
+    if let Purpose::EndEntity { verbatim, revocation, .. } = &approved.purpose {
+        match revocation {
+            RevocationTerms::Ask => {}
+            // RFC 7633 §4.1: the TLS extension status_request, number 5.
+            RevocationTerms::Staple => list.push(extension(oid::TLS_FEATURE, false, &vec![5_u8])?),
+            RevocationTerms::Never => list.push(extension(oid::NO_REV_AVAIL, false, &Null)?),
+        }
         list.extend(
             verbatim
                 .iter()

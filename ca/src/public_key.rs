@@ -33,6 +33,11 @@ pub enum PublicKeyKind {
     },
     /// Ed25519.
     Ed25519,
+    /// ML-DSA, by its parameter set.
+    MlDsa {
+        /// 44, 65 or 87.
+        set: u32,
+    },
 }
 
 /// Why a key is refused.
@@ -95,6 +100,9 @@ impl PublicKey {
             }
             oid::ED25519 if spki.algorithm.parameters.is_none() && bits.len() == 32 => PublicKeyKind::Ed25519,
             oid::ED25519 => return Err(PublicKeyError::Malformed),
+            oid::ML_DSA_44 => ml_dsa(44, spki.algorithm.parameters, bits)?,
+            oid::ML_DSA_65 => ml_dsa(65, spki.algorithm.parameters, bits)?,
+            oid::ML_DSA_87 => ml_dsa(87, spki.algorithm.parameters, bits)?,
             other => return Err(PublicKeyError::Algorithm(other)),
         };
         Ok(Self { der: der.to_vec(), kind })
@@ -122,32 +130,35 @@ impl PublicKey {
 }
 
 impl PublicKeyKind {
-    /// `ec`, `rsa` or `ed25519`, as roles have it.
+    /// `ec`, `rsa`, `ed25519` or `mldsa`, as roles have it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Ec { .. } => "ec",
             Self::Rsa { .. } => "rsa",
             Self::Ed25519 => "ed25519",
+            Self::MlDsa { .. } => "mldsa",
         }
     }
 
-    /// Size of the curve or the modulus; 0 for Ed25519, which has only one.
+    /// Size of the curve or the modulus, parameter set of ML-DSA; 0 for Ed25519, which has only one.
     #[must_use]
     pub fn bits(self) -> u32 {
         match self {
             Self::Ec { bits } | Self::Rsa { bits } => bits,
+            Self::MlDsa { set } => set,
             Self::Ed25519 => 0,
         }
     }
 
-    /// Name for the inventory: `ec-p256`, `rsa-2048`, `ed25519`.
+    /// Name for the inventory: `ec-p256`, `rsa-2048`, `ed25519`, `ml-dsa-65`.
     #[must_use]
     pub fn label(self) -> String {
         match self {
             Self::Ec { bits } => format!("ec-p{bits}"),
             Self::Rsa { bits } => format!("rsa-{bits}"),
             Self::Ed25519 => "ed25519".to_owned(),
+            Self::MlDsa { set } => format!("ml-dsa-{set}"),
         }
     }
 }
@@ -166,6 +177,17 @@ fn ec(parameters: Option<AnyRef<'_>>, point: &[u8]) -> Result<PublicKeyKind, Pub
         return Err(PublicKeyError::Point);
     }
     Ok(PublicKeyKind::Ec { bits })
+}
+
+/// RFC 9881 §4: no parameters, and the size FIPS 204 §4 gives each set.
+fn ml_dsa(set: u32, parameters: Option<AnyRef<'_>>, key: &[u8]) -> Result<PublicKeyKind, PublicKeyError> {
+    let length = match set {
+        44 => 1312,
+        65 => 1952,
+        _ => 2592,
+    };
+    let is_sound = parameters.is_none() && key.len() == length;
+    is_sound.then_some(PublicKeyKind::MlDsa { set }).ok_or(PublicKeyError::Malformed)
 }
 
 fn rsa(key: &[u8]) -> Result<PublicKeyKind, PublicKeyError> {

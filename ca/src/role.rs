@@ -55,6 +55,12 @@ pub struct Role {
     pub key_usage: Vec<String>,
     pub locality: Vec<String>,
     pub max_ttl: u64,
+    /// Ours: certificates demand a stapled OCSP answer (RFC 7633).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub must_staple: bool,
+    /// Ours: certificates live so shortly that they are never revoked, and say so (RFC 9608).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_rev_avail: bool,
     pub no_store: bool,
     pub not_after: String,
     pub not_after_bound: String,
@@ -113,6 +119,8 @@ impl Default for Role {
             key_usage: texts(&["DigitalSignature", "KeyAgreement", "KeyEncipherment"]),
             locality: Vec::new(),
             max_ttl: 0,
+            must_staple: false,
+            no_rev_avail: false,
             no_store: false,
             not_after: String::new(),
             not_after_bound: "permit".to_owned(),
@@ -174,6 +182,11 @@ impl Role {
                     .to_owned(),
             );
         }
+        if self.must_staple && self.no_rev_avail {
+            return Err(CaError::caller(
+                "must_staple and no_rev_avail contradict each other: where revocation is never told there is no answer to staple",
+            ));
+        }
         self.settle_key()?;
         self.settle_bounds()?;
         self.check_lists()?;
@@ -191,12 +204,17 @@ impl Role {
         match (self.key_type.as_str(), self.key_bits) {
             ("rsa", 0) => self.key_bits = 2048,
             ("ec", 0) => self.key_bits = 256,
+            ("mldsa", 0) => self.key_bits = 44,
             ("rsa", bits) if bits < 2048 => {
                 return Err(CaError::Caller(format!("RSA keys < 2048 bits are unsafe and not supported: got {bits}")));
             }
-            ("rsa", 2048 | 3072 | 4096 | 8192) | ("ec", 224 | 256 | 384 | 521) | ("ed25519" | "any", _) => {}
+            ("rsa", 2048 | 3072 | 4096 | 8192)
+            | ("ec", 224 | 256 | 384 | 521)
+            | ("mldsa", 44 | 65 | 87)
+            | ("ed25519" | "any", _) => {}
             ("rsa", bits) => return Err(CaError::Caller(format!("unsupported bit length for RSA key: {bits}"))),
             ("ec", bits) => return Err(CaError::Caller(format!("unsupported bit length for EC key: {bits}"))),
+            ("mldsa", bits) => return Err(CaError::Caller(format!("unsupported bit length for ML-DSA key: {bits}"))),
             (other, _) => return Err(CaError::Caller(format!("unknown key type {other}"))),
         }
         Ok(())

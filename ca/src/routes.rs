@@ -2,7 +2,10 @@
 
 use crate::{
     CertificateAuthority,
-    api::{certificates, config, import, intermediate, issue, issuer, issuers, keys, public, revoke, roles, root},
+    api::{
+        certificates, config, import, intermediate, issue, issuer, issuers, keys, public, revoke, roles, root,
+        sign_intermediate,
+    },
 };
 use chancery_engine::{
     Route, RouteTable,
@@ -50,18 +53,24 @@ fn authority_routes() -> Vec<R> {
     vec![
         R::at("root/generate/{exported}", "Generate a root").on(Write, root::generate),
         R::at("issuers/generate/root/{exported}", "Generate a root").on(Write, root::generate),
-        R::at("root/sign-intermediate", "Sign an intermediate's request").on(Write, root::sign_intermediate),
+        R::at("root/rotate/{exported}", "Generate the next root").on(Write, root::rotate),
+        R::at("root/replace", "Make the next root the default").on(Write, root::replace),
+        R::at("root/sign-intermediate", "Sign an intermediate's request")
+            .on(Write, sign_intermediate::sign_intermediate),
+        R::at("root/sign-self-issued", "Cross-sign a root").on(Write, sign_intermediate::sign_self_issued).sudo(),
         R::at("root", "Delete every issuer and key").on(Delete, root::delete).sudo(),
         R::at("intermediate/generate/{exported}", "Generate an intermediate's key and request")
             .on(Write, intermediate::generate),
         R::at("issuers/generate/intermediate/{exported}", "Generate an intermediate's key and request")
             .on(Write, intermediate::generate),
+        R::at("intermediate/cross-sign", "Make a request for a key that is here").on(Write, intermediate::cross_sign),
         R::at("intermediate/set-signed", "Import an intermediate's certificate").on(Write, intermediate::set_signed),
-        R::at("issuers/import/cert", "Import CA certificates").on(Write, import::import),
-        R::at("issuers/import/bundle", "Import CA certificates").on(Write, import::import),
-        R::at("config/ca", "Import CA certificates").on(Write, import::import),
+        R::at("issuers/import/cert", "Import CA certificates").on(Write, import::import_certificates),
+        R::at("issuers/import/bundle", "Import CA certificates and keys").on(Write, import::import),
+        R::at("config/ca", "Import CA certificates and keys").on(Write, import::import),
         R::at("keys", "List CA keys").on(List, keys::list),
         R::at("keys/generate/{exported}", "Generate a CA key").on(Write, keys::generate),
+        R::at("keys/import", "Import a CA key").on(Write, import::import_one_key),
         R::at("key/:key_ref", "One CA key").on(Read, keys::read).on(Write, keys::write).on(Delete, keys::delete),
     ]
 }
@@ -77,6 +86,9 @@ fn issuer_routes() -> Vec<R> {
         R::at("config/issuers", "The default issuer").on(Read, issuers::read_config).on(Write, issuers::write_config),
         R::at("config/keys", "The default key").on(Read, keys::read_config).on(Write, keys::write_config),
         R::at("config/urls", "Where issuers publish").on(Read, config::read_urls).on(Write, config::write_urls),
+        R::at("config/cluster", "Where this mount is reached")
+            .on(Read, config::read_cluster)
+            .on(Write, config::write_cluster),
         R::at("config/crl", "How CRLs are made").on(Read, config::read_crl).on(Write, config::write_crl),
         R::at("crl/rotate", "Rebuild every CRL").on(Read, revoke::rotate),
     ]
@@ -101,7 +113,10 @@ fn issuance_routes() -> Vec<R> {
         R::at("issuer/:issuer_ref/sign-verbatim", "Sign a request as it is").on(Write, issue::sign_verbatim),
         R::at("issuer/:issuer_ref/sign-verbatim/:role", "Sign a request as it is").on(Write, issue::sign_verbatim),
         R::at("issuer/:issuer_ref/sign-intermediate", "Sign an intermediate's request")
-            .on(Write, root::sign_intermediate),
+            .on(Write, sign_intermediate::sign_intermediate),
+        R::at("issuer/:issuer_ref/sign-self-issued", "Cross-sign a root")
+            .on(Write, sign_intermediate::sign_self_issued)
+            .sudo(),
         R::at("certs", "List certificates").on(List, certificates::list),
         R::at("certs/revoked", "List revoked certificates").on(List, certificates::list_revoked),
         R::at("revoke", "Revoke a certificate").on(Write, revoke::revoke),

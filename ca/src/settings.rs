@@ -1,6 +1,9 @@
 //! What `config/*` holds.
 
-use crate::{error::CaError, urls::Urls};
+use crate::{
+    error::CaError,
+    urls::{Urls, is_url},
+};
 use chancery_engine::wire::parse_duration;
 use serde::{Deserialize, Serialize};
 
@@ -29,8 +32,34 @@ pub struct UrlSettings {
     /// The URLs.
     #[serde(flatten)]
     pub urls: Urls,
-    /// Stored and echoed.
+    /// Whether the URLs have places to be filled in; see [`crate::urls`].
     pub enable_templating: bool,
+}
+
+/// `config/cluster`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClusterSettings {
+    /// Where this mount's API is reached: `https://host:port/v1/pki`.
+    pub path: String,
+    /// Where what certificates point to is fetched, often over plain HTTP or from a cache.
+    pub aia_path: String,
+}
+
+impl ClusterSettings {
+    /// Refuses what is no URL.
+    ///
+    /// # Errors
+    /// [`CaError::Caller`] that names the member and the value.
+    pub fn check(&self) -> Result<(), CaError> {
+        if !is_url(&self.path) {
+            return Err(CaError::Caller(format!("invalid, non-URL path given to cluster: {}", self.path)));
+        }
+        if !self.aia_path.is_empty() && !is_url(&self.aia_path) {
+            return Err(CaError::Caller(format!("invalid, non-URL aia_path given to cluster: {}", self.aia_path)));
+        }
+        Ok(())
+    }
 }
 
 /// `config/crl`. Durations stay as they were written; that is how they are echoed.

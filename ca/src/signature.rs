@@ -47,6 +47,7 @@ impl SignatureAlgorithm {
         let scheme = match algorithm {
             KeyAlgorithm::EcP256 | KeyAlgorithm::EcP384 | KeyAlgorithm::EcP521 => SignScheme::Ecdsa(hash),
             KeyAlgorithm::Ed25519 => SignScheme::Ed25519,
+            _ if algorithm.is_ml_dsa() => return Self::ml_dsa(algorithm),
             _ if algorithm.is_rsa() && preference.pss => SignScheme::rsa_pss(hash),
             _ if algorithm.is_rsa() => SignScheme::RsaPkcs1(hash),
             _ => return Err(CaError::Caller(format!("a key of type {algorithm} cannot sign certificates"))),
@@ -54,12 +55,21 @@ impl SignatureAlgorithm {
         Self::of(scheme)
     }
 
+    /// RFC 9881 §2: the key's own identifier, without parameters.
+    fn ml_dsa(algorithm: KeyAlgorithm) -> Result<Self, CaError> {
+        let oid = match algorithm {
+            KeyAlgorithm::MlDsa44 => oid::ML_DSA_44,
+            KeyAlgorithm::MlDsa65 => oid::ML_DSA_65,
+            _ => oid::ML_DSA_87,
+        };
+        let identifier = AlgorithmIdentifierOwned { oid, parameters: None }.to_der()?;
+        Ok(Self { scheme: SignScheme::MlDsa, identifier })
+    }
+
     /// The algorithm that `scheme` is.
-    ///
-    /// # Errors
-    /// [`CaError::Caller`] for hashes certificates are not signed with.
-    pub fn of(scheme: SignScheme) -> Result<Self, CaError> {
+    fn of(scheme: SignScheme) -> Result<Self, CaError> {
         let identifier = match scheme {
+            SignScheme::MlDsa => return Err(CaError::caller("ML-DSA is named by its parameter set")),
             SignScheme::Ed25519 => AlgorithmIdentifierOwned { oid: oid::ED25519, parameters: None },
             // RFC 5758 §3.2: parameters absent. RFC 4055 §5: parameters NULL.
             SignScheme::Ecdsa(hash) => AlgorithmIdentifierOwned { oid: by_hash(hash, ECDSA)?, parameters: None },
@@ -76,6 +86,10 @@ impl SignatureAlgorithm {
     /// The name `revocation_signature_algorithm` has for it.
     #[must_use]
     pub fn wire_name(&self) -> &'static str {
+        if self.scheme == SignScheme::MlDsa {
+            let is_this = |algorithm: &KeyAlgorithm| Self::ml_dsa(*algorithm).is_ok_and(|known| known == *self);
+            return ML_DSA.iter().find(|(_, algorithm)| is_this(algorithm)).map_or("", |(name, _)| name);
+        }
         let scheme = self.scheme;
         WIRE_NAMES.iter().find(|(_, known)| known() == scheme).map_or("", |(name, _)| name)
     }
@@ -85,6 +99,9 @@ impl SignatureAlgorithm {
     /// # Errors
     /// [`CaError::Caller`] that lists the names.
     pub fn by_wire_name(name: &str) -> Result<Self, CaError> {
+        if let Some((_, algorithm)) = ML_DSA.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            return Self::ml_dsa(*algorithm);
+        }
         let known = WIRE_NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         let scheme = match known {
             Some((_, scheme)) => scheme(),
@@ -113,6 +130,14 @@ pub fn verification_scheme(kind: PublicKeyKind, algorithm: &AlgorithmIdentifierR
     match kind {
         PublicKeyKind::Ec { .. } => hash_of(ECDSA).map(SignScheme::Ecdsa),
         PublicKeyKind::Ed25519 => (algorithm.oid == oid::ED25519).then_some(SignScheme::Ed25519),
+        PublicKeyKind::MlDsa { set } => {
+            let own = match set {
+                44 => oid::ML_DSA_44,
+                65 => oid::ML_DSA_65,
+                _ => oid::ML_DSA_87,
+            };
+            (algorithm.oid == own && algorithm.parameters.is_none()).then_some(SignScheme::MlDsa)
+        }
         PublicKeyKind::Rsa { .. } if algorithm.oid == oid::RSA_PSS => {
             let parameters = algorithm.parameters?.to_der().ok()?;
             let same = |hash: &&HashAlgorithm| {
@@ -142,6 +167,10 @@ const WIRE_NAMES: [NamedScheme; 10] = [
     ("SHA512WithRSAPSS", || SignScheme::rsa_pss(HashAlgorithm::Sha512)),
     ("Ed25519", || SignScheme::Ed25519),
 ];
+
+/// How OpenBao names ML-DSA here.
+const ML_DSA: [(&str, KeyAlgorithm); 3] =
+    [("MLDSA44", KeyAlgorithm::MlDsa44), ("MLDSA65", KeyAlgorithm::MlDsa65), ("MLDSA87", KeyAlgorithm::MlDsa87)];
 
 fn by_hash(hash: HashAlgorithm, table: [ObjectIdentifier; 3]) -> Result<ObjectIdentifier, CaError> {
     let at = HASHES.iter().position(|known| *known == hash);

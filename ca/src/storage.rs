@@ -5,7 +5,7 @@
 //! | `guard` | moves with every change of issuers, keys or settings |
 //! | `issuer/<id>`, `key/<id>` | [`IssuerRecord`], [`KeyRecord`] |
 //! | `retired/<id>` | the [`IssuerRecord`] of a deleted issuer; its `crl/<id>` stays too |
-//! | `config/issuers`, `config/keys`, `config/urls`, `config/crl` | [`crate::settings`] |
+//! | `config/issuers`, `config/keys`, `config/urls`, `config/cluster`, `config/crl` | [`crate::settings`] |
 //! | `role/<name>` | [`Role`](crate::role::Role) |
 //! | `crl/<issuer id>` | [`CrlRecord`](crate::crl::CrlRecord) |
 //! | `crl-stale/<issuer id>` | there while the CRL lacks a revocation |
@@ -27,6 +27,7 @@ pub(crate) const CONFIG_ISSUERS: &str = "config/issuers";
 pub(crate) const CONFIG_KEYS: &str = "config/keys";
 pub(crate) const CONFIG_URLS: &str = "config/urls";
 pub(crate) const CONFIG_CRL: &str = "config/crl";
+pub(crate) const CONFIG_CLUSTER: &str = "config/cluster";
 pub(crate) const ROLES: &str = "role/";
 const ISSUERS: &str = "issuer/";
 const RETIRED: &str = "retired/";
@@ -87,6 +88,7 @@ pub(crate) async fn read_authority(view: &View) -> Result<Authority, CaError> {
     authority.issuer_settings = read(view, CONFIG_ISSUERS).await?.unwrap_or_default();
     authority.key_settings = read(view, CONFIG_KEYS).await?.unwrap_or_default();
     authority.url_settings = read(view, CONFIG_URLS).await?.unwrap_or_default();
+    authority.cluster_settings = read(view, CONFIG_CLUSTER).await?.unwrap_or_default();
     authority.crl_settings = read(view, CONFIG_CRL).await?.unwrap_or_default();
     Ok(authority)
 }

@@ -19,8 +19,14 @@ pub fn key_usage(names: &[String], kind: PublicKeyKind) -> KeyUsage {
     KeyUsage(bits & fitting(kind))
 }
 
-/// The bits a key can serve: RFC 4055 §1 for RSA, RFC 8813 §3 for curves, RFC 8410 §5 for Ed25519. Roles name all bits
-/// for all keys by default, so what does not fit is left out rather than refused.
+/// The bits of a CA: it signs certificates and CRLs, and may do besides what `names` says and its key can.
+#[must_use]
+pub fn authority_key_usage(names: &[String], kind: PublicKeyKind) -> KeyUsage {
+    KeyUsage(key_usage(names, kind).0 | KeyUsages::KeyCertSign | KeyUsages::CRLSign)
+}
+
+/// The bits a key can serve: RFC 4055 §1 for RSA, RFC 8813 §3 for curves, RFC 8410 §5 for Ed25519, RFC 9881 §5 for
+/// ML-DSA. Roles name all bits for all keys by default, so what does not fit is left out rather than refused.
 fn fitting(kind: PublicKeyKind) -> FlagSet<KeyUsages> {
     let common = KeyUsages::DigitalSignature | KeyUsages::NonRepudiation;
     match kind {
@@ -28,7 +34,7 @@ fn fitting(kind: PublicKeyKind) -> FlagSet<KeyUsages> {
         PublicKeyKind::Ec { .. } => {
             common | KeyUsages::KeyAgreement | KeyUsages::EncipherOnly | KeyUsages::DecipherOnly
         }
-        PublicKeyKind::Ed25519 => common,
+        PublicKeyKind::Ed25519 | PublicKeyKind::MlDsa { .. } => common,
     }
 }
 

@@ -1,8 +1,8 @@
-//! `config/urls`, `config/crl`.
+//! `config/urls`, `config/cluster`, `config/crl`.
 
 use crate::{
     CertificateAuthority,
-    settings::{CrlSettings, UrlSettings},
+    settings::{ClusterSettings, CrlSettings, UrlSettings},
 };
 use chancery_engine::{
     Call, Fault, Response,
@@ -20,6 +20,16 @@ struct UrlsRequest {
     ocsp_servers: Option<CommaList>,
     enable_templating: Option<Flag>,
 }
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ClusterRequest {
+    path: Option<Text>,
+    aia_path: Option<Text>,
+}
+
+/// Stands for an issuer's id where it does not matter which.
+const ANY_ISSUER: &str = "issuer";
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -59,7 +69,36 @@ pub(crate) async fn write_urls(engine: Arc<CertificateAuthority>, call: Call) ->
             if let Some(flag) = request.enable_templating {
                 settings.enable_templating = flag.0;
             }
-            settings.urls.check()?;
+            if !settings.enable_templating {
+                settings.urls.check()?;
+            }
+            Ok(settings.clone())
+        })
+        .await?;
+    let mut answer = Response::data(&settings)?;
+    // Every issuer has an id, so this tells whether the cluster's addresses are there.
+    let unfilled = engine.authority().await?.mount_urls(ANY_ISSUER).err();
+    answer.warnings.extend(unfilled.map(|error| crate::urls::cannot_fill(&error)));
+    Ok(answer)
+}
+
+/// `GET config/cluster`
+pub(crate) async fn read_cluster(engine: Arc<CertificateAuthority>, _call: Call) -> Result<Response, Fault> {
+    Response::data(&engine.authority().await?.cluster_settings)
+}
+
+/// `POST config/cluster`: what is not stated stays.
+pub(crate) async fn write_cluster(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
+    let request: ClusterRequest = call.parse()?;
+    let settings: ClusterSettings = engine
+        .change("config/cluster", |draft| {
+            let settings = draft.cluster_settings();
+            for (stated, text) in [(&request.path, &mut settings.path), (&request.aia_path, &mut settings.aia_path)] {
+                if let Some(stated) = stated {
+                    text.clone_from(&stated.0);
+                }
+            }
+            settings.check()?;
             Ok(settings.clone())
         })
         .await?;

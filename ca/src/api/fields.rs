@@ -4,15 +4,18 @@ use crate::{
     approve::{Asked, AuthorityTerms},
     error::CaError,
     issuer::Issuer,
-    leaf_key::PrivateKeyFormat,
     pem,
+    private_key::{PrivateKey, PrivateKeyFormat},
     role::{Role, seconds},
     signature::SignaturePreference,
     subject::Subject,
     validity::AskedValidity,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use chancery_engine::wire::{CommaList, Count, DurationSeconds, Flag, Text};
+use chancery_engine::{
+    SecretString,
+    wire::{CommaList, Count, DurationSeconds, Flag, Text},
+};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -71,17 +74,26 @@ pub(crate) struct AuthorityFields {
     street_address: CommaList,
     postal_code: CommaList,
     pub(crate) format: Text,
-    /// Without effect: keys do not leave the HSM.
-    private_key_format: Text,
-    pub(crate) key_type: Text,
-    pub(crate) key_bits: Count,
+    pub(crate) private_key_format: Text,
+    pub(crate) key_type: Option<Text>,
+    pub(crate) key_bits: Option<Count>,
     pub(crate) key_name: Text,
     pub(crate) key_ref: Text,
+    /// `config:key` of a registered key, as OpenBao names it.
+    pub(crate) external_key_ref: Text,
+    /// The same by Vault's names.
+    pub(crate) managed_key_name: Text,
+    pub(crate) managed_key_id: Text,
     pub(crate) issuer_name: Text,
+    pub(crate) issuer_ref: Text,
     signature_bits: Count,
     use_pss: Flag,
     max_path_length: Count,
     permitted_dns_domains: CommaList,
+    key_usage: CommaList,
+    ext_key_usage: CommaList,
+    ext_key_usage_oids: CommaList,
+    skid: Text,
     pub(crate) add_basic_constraints: Flag,
     pub(crate) csr: Text,
     pub(crate) use_csr_values: Flag,
@@ -111,15 +123,23 @@ impl Default for AuthorityFields {
             postal_code: CommaList::default(),
             format: Text::default(),
             private_key_format: Text::default(),
-            key_type: Text("rsa".to_owned()),
-            key_bits: Count::default(),
+            key_type: None,
+            key_bits: None,
             key_name: Text::default(),
             key_ref: Text::default(),
+            external_key_ref: Text::default(),
+            managed_key_name: Text::default(),
+            managed_key_id: Text::default(),
             issuer_name: Text::default(),
+            issuer_ref: Text::default(),
             signature_bits: Count::default(),
             use_pss: Flag::default(),
             max_path_length: Count(-1),
             permitted_dns_domains: CommaList::default(),
+            key_usage: CommaList::default(),
+            ext_key_usage: CommaList::default(),
+            ext_key_usage_oids: CommaList::default(),
+            skid: Text::default(),
             add_basic_constraints: Flag::default(),
             csr: Text::default(),
             use_csr_values: Flag::default(),
@@ -169,12 +189,38 @@ impl AuthorityFields {
                 )
             })?),
         };
+        let purposes = Role {
+            ext_key_usage: self.ext_key_usage.0.clone(),
+            ext_key_usage_oids: self.ext_key_usage_oids.0.clone(),
+            ..Role::permissive()
+        };
+        if let Some(bad) = purposes.ext_key_usage_oids.iter().find(|oid| !crate::oid::is_oid(oid)) {
+            return Err(CaError::Caller(format!(
+                "{bad:?} could not be parsed as a valid oid for an extended key usage"
+            )));
+        }
         Ok(AuthorityTerms {
             path_length,
             permitted_dns_domains: self.permitted_dns_domains.0.clone(),
+            key_usage: self.key_usage.0.clone(),
+            extended: crate::usage::extended_key_usage(&purposes),
+            subject_key_id: self.subject_key_id()?,
             signature: self.signature(),
             subject: None,
             names: None,
+        })
+    }
+
+    /// `skid`: a subject key identifier chosen by the caller, in hex with or without colons.
+    fn subject_key_id(&self) -> Result<Option<Vec<u8>>, CaError> {
+        if self.skid.0.is_empty() {
+            return Ok(None);
+        }
+        let digits: String = self.skid.0.chars().filter(|c| !matches!(c, ':' | '-')).collect();
+        let id = data_encoding::HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok();
+        // RFC 5280 §4.2.1.2 gives no bound; no identifier in use is longer than a SHA-512.
+        id.filter(|id| (1..=64).contains(&id.len())).map(Some).ok_or_else(|| {
+            CaError::caller("cannot parse requested SKID value as hex: it is not 1 to 64 octets in hexadecimal digits")
         })
     }
 
@@ -213,6 +259,14 @@ impl Format {
         chain.iter().map(|issuer| self.render(&issuer.facts.der)).collect()
     }
 
+    /// For `pem_bundle`: the private key with what belongs to it.
+    pub(crate) fn with_key(self, text: String, key: Option<&SecretString>) -> String {
+        match key {
+            Some(key) if self == Self::PemBundle => format!("{}\n{text}", key.expose()),
+            _ => text,
+        }
+    }
+
     /// For `pem_bundle`: the certificate with those above it.
     pub(crate) fn bundle(self, certificate: String, chain: &[String]) -> String {
         if self != Self::PemBundle || chain.is_empty() {
@@ -220,6 +274,12 @@ impl Format {
         }
         std::iter::once(certificate.as_str()).chain(chain.iter().map(String::as_str)).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// A private half as it stands in an answer.
+pub(crate) fn render_key(key: &PrivateKey, format: Format, stated: &Text) -> Result<SecretString, CaError> {
+    let key_format = private_key_format(stated);
+    if format == Format::Der { key.to_base64(key_format) } else { key.to_pem(key_format) }
 }
 
 /// `private_key_format`: anything but `pkcs8` is the traditional one.

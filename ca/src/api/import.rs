@@ -1,6 +1,19 @@
-//! `issuers/import/cert`, `issuers/import/bundle`, `config/ca`: certificates of CAs, whose keys may be here already.
+//! `issuers/import/cert`, `issuers/import/bundle`, `config/ca`, `keys/import`: CAs and keys made elsewhere.
+//!
+//! A private key that comes in a bundle lives in its sealed record, never in the HSM, and the answer says what that costs.
 
-use crate::{CertificateAuthority, authority::Draft, error::CaError, facts::CertificateFacts, issuer::Issuer, pem};
+use super::keys;
+use crate::{
+    CertificateAuthority,
+    authority::Draft,
+    custody::{self, Custody, Outside},
+    error::CaError,
+    facts::CertificateFacts,
+    issuer::Issuer,
+    key::KeyRecord,
+    pem,
+    private_key::{PrivateKey, is_private_key},
+};
 use chancery_engine::{Call, Fault, Response, wire::Text};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
@@ -10,6 +23,7 @@ use std::{collections::BTreeMap, sync::Arc};
 struct ImportRequest {
     pem_bundle: Text,
     certificate: Text,
+    key_name: Text,
 }
 
 /// Lists are null where they are empty.
@@ -22,16 +36,45 @@ struct ImportResponse {
     mapping: BTreeMap<String, String>,
 }
 
-/// The endpoints.
-pub(crate) async fn import(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
-    let request: ImportRequest = call.parse()?;
-    let text = if request.pem_bundle.0.is_empty() { &request.certificate.0 } else { &request.pem_bundle.0 };
-    import_bundle(&engine, text).await
+/// What a bundle holds.
+#[derive(Debug, Default)]
+struct Bundle {
+    certificates: Vec<CertificateFacts>,
+    keys: Vec<PrivateKey>,
 }
 
-pub(crate) async fn import_bundle(engine: &CertificateAuthority, text: &str) -> Result<Response, Fault> {
-    let certificates = read_bundle(text)?;
-    let response = engine.change("import issuers", |draft| import_all(draft, &certificates)).await?;
+impl ImportRequest {
+    fn text(&self) -> &str {
+        if self.pem_bundle.0.is_empty() { &self.certificate.0 } else { &self.pem_bundle.0 }
+    }
+}
+
+/// `issuers/import/cert`: certificates, whose keys may be here already.
+pub(crate) async fn import_certificates(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
+    let request: ImportRequest = call.parse()?;
+    import_bundle(&engine, request.text(), false).await
+}
+
+/// `issuers/import/bundle`, `config/ca`: certificates and private keys.
+pub(crate) async fn import(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
+    let request: ImportRequest = call.parse()?;
+    import_bundle(&engine, request.text(), true).await
+}
+
+pub(crate) async fn import_bundle(
+    engine: &CertificateAuthority,
+    text: &str,
+    may_hold_keys: bool,
+) -> Result<Response, Fault> {
+    let bundle = read_bundle(text)?;
+    if !may_hold_keys && !bundle.keys.is_empty() {
+        return Err(CaError::caller(
+            "private keys found in the PEM bundle but not allowed by the path; use /issuers/import/bundle",
+        )
+        .into());
+    }
+    let bundle = &bundle;
+    let response = engine.change("import issuers", move |draft| import_all(draft, bundle)).await?;
     let authority = engine.authority().await?;
     let mut warnings = Vec::new();
     for id in response.imported_issuers.iter().flatten() {
@@ -39,16 +82,41 @@ pub(crate) async fn import_bundle(engine: &CertificateAuthority, text: &str) -> 
             warnings.extend(super::root::publish(engine, issuer).await);
         }
     }
-    warnings.extend(super::root::missing_urls(&authority.url_settings.urls));
+    warnings.extend(super::root::missing_urls(&authority));
+    let imported = response.imported_keys.iter().flatten().find_map(|id| authority.keys.get(id));
+    warnings.extend(imported.and_then(|key| custody::warning(key, Outside::Imported)));
     let mut answer = Response::data(&response)?;
     answer.warnings = warnings;
     Ok(answer)
 }
 
-fn read_bundle(text: &str) -> Result<Vec<CertificateFacts>, CaError> {
+fn read_bundle(text: &str) -> Result<Bundle, CaError> {
     if text.is_empty() {
         return Err(CaError::caller("'pem_bundle' and 'certificate' parameters were empty"));
     }
+    let mut bundle = Bundle::default();
+    for block in blocks(text)? {
+        match block.label.as_str() {
+            label if is_private_key(label) => bundle.keys.push(PrivateKey::read(&block)?),
+            // openssl writes the curve's name in front of a key; the key names it again.
+            "EC PARAMETERS" => {}
+            _ => {
+                let at = bundle.certificates.len();
+                let facts = CertificateFacts::parse(&block.bytes)?;
+                if !facts.is_ca {
+                    return Err(CaError::Caller(format!(
+                        "Error parsing issuer {at}: Refusing to import non-CA certificate with serial number {}",
+                        facts.serial
+                    )));
+                }
+                bundle.certificates.push(facts);
+            }
+        }
+    }
+    Ok(bundle)
+}
+
+fn blocks(text: &str) -> Result<Vec<pem::Block>, CaError> {
     // A path instead of a file's content is the usual mistake.
     if text.len() < 75 {
         return Err(CaError::caller(
@@ -59,46 +127,93 @@ fn read_bundle(text: &str) -> Result<Vec<CertificateFacts>, CaError> {
     if blocks.is_empty() {
         return Err(CaError::caller("error when parsing block 1: invalid PEM data"));
     }
-    let mut certificates = Vec::new();
-    for block in blocks {
-        if block.label.ends_with("PRIVATE KEY") {
-            return Err(CaError::caller(
-                "the bundle holds a private key, which cannot be imported: CA keys are generated in the HSM and do not leave it",
-            ));
-        }
-        let facts = CertificateFacts::parse(&block.bytes)?;
-        if !facts.is_ca {
-            return Err(CaError::caller("unable to import a certificate that is not a CA certificate"));
-        }
-        certificates.push(facts);
-    }
-    Ok(certificates)
+    Ok(blocks)
 }
 
-fn import_all(draft: &mut Draft, certificates: &[CertificateFacts]) -> Result<ImportResponse, CaError> {
+fn import_all(draft: &mut Draft, bundle: &Bundle) -> Result<ImportResponse, CaError> {
     let mut response = ImportResponse::default();
-    for facts in certificates {
+    for key in &bundle.keys {
+        let (record, is_new) = import_key(draft, key, "");
+        let list = if is_new { &mut response.imported_keys } else { &mut response.existing_keys };
+        push(list, record.id);
+    }
+    for facts in &bundle.certificates {
         let known = draft.authority().issuers.values().find(|issuer| issuer.facts.der == facts.der).cloned();
         let (list, issuer) = match known {
             Some(issuer) => (&mut response.existing_issuers, issuer),
             None => {
-                let key = draft
-                    .authority()
-                    .keys
-                    .values()
-                    .find(|key| key.reference.public_key.as_deref() == Some(facts.public_key.as_slice()));
-                let key_id = key.map(|key| key.id.clone()).unwrap_or_default();
+                let key_id = key_of(draft, &facts.public_key).map(|key| key.id.clone()).unwrap_or_default();
                 let id = uuid::Uuid::new_v4().to_string();
                 let issuer = Issuer::new(id, String::new(), key_id, facts.der.clone())?;
                 draft.put_issuer(issuer.clone());
                 (&mut response.imported_issuers, Arc::new(issuer))
             }
         };
-        let ids = list.get_or_insert_default();
-        if !ids.contains(&issuer.record.id) {
-            ids.push(issuer.record.id.clone());
-        }
+        push(list, issuer.record.id.clone());
         response.mapping.insert(issuer.record.id.clone(), issuer.record.key_id.clone());
     }
     Ok(response)
+}
+
+fn push(list: &mut Option<Vec<String>>, id: String) {
+    let ids = list.get_or_insert_default();
+    if !ids.contains(&id) {
+        ids.push(id);
+    }
+}
+
+fn key_of<'a>(draft: &'a Draft, public_key: &[u8]) -> Option<&'a Arc<KeyRecord>> {
+    draft.authority().keys.values().find(|key| key.reference.public_key.as_deref() == Some(public_key))
+}
+
+/// Adds a key unless it is here, and gives it to the issuers that waited for it. Says whether it is new.
+fn import_key(draft: &mut Draft, key: &PrivateKey, name: &str) -> (KeyRecord, bool) {
+    if let Some(known) = key_of(draft, key.public_key().der()) {
+        return (known.as_ref().clone(), false);
+    }
+    let record = Custody::keep(uuid::Uuid::new_v4().to_string(), name.to_owned(), key);
+    draft.put_key(record.clone());
+    let waiting: Vec<Arc<Issuer>> = draft
+        .authority()
+        .issuers
+        .values()
+        .filter(|issuer| issuer.record.key_id.is_empty() && issuer.facts.public_key == key.public_key().der())
+        .cloned()
+        .collect();
+    for issuer in waiting {
+        let mut issuer = issuer.as_ref().clone();
+        issuer.record.key_id.clone_from(&record.id);
+        draft.put_issuer(issuer);
+    }
+    (record, true)
+}
+
+/// `keys/import`: one private key.
+pub(crate) async fn import_one_key(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
+    let request: ImportRequest = call.parse()?;
+    let name = &request.key_name.0;
+    super::check_name("key", name)?;
+    let blocks = blocks(request.text())?;
+    let mut found = blocks.iter().filter(|block| block.label != "EC PARAMETERS");
+    let (Some(block), None) = (found.next(), found.next()) else {
+        return Err(CaError::caller("only a single key can be present within the pem_bundle for importing").into());
+    };
+    let key = PrivateKey::read(block)?;
+    let key = &key;
+    let (record, is_new) = engine
+        .change("import key", move |draft| {
+            let is_known = key_of(draft, key.public_key().der()).is_some();
+            if !is_known && !name.is_empty() && draft.authority().key(name).is_ok() {
+                return Err(CaError::caller("key name already in use"));
+            }
+            Ok(import_key(draft, key, name))
+        })
+        .await?;
+    let mut answer = keys::render(&record, None, None)?;
+    if is_new {
+        answer.warnings.extend(custody::warning(&record, Outside::Imported));
+    } else {
+        answer.warnings.push("Key already imported, use key/ endpoint to update name.".to_owned());
+    }
+    Ok(answer)
 }

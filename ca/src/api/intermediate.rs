@@ -1,11 +1,15 @@
-//! `intermediate/generate/:type`, `issuers/generate/intermediate/:type`, `intermediate/set-signed`.
+//! `intermediate/generate/:type`, `issuers/generate/intermediate/:type`, `intermediate/cross-sign`,
+//! `intermediate/set-signed`.
 
-use super::fields::{AuthorityFields, Format};
+use super::{
+    fields::{self, AuthorityFields, Format},
+    key_choice,
+};
 use crate::{
-    CertificateAuthority, crl::assemble, error::CaError, key::KeyRecord, oid, pem, profile,
+    CertificateAuthority, crl::assemble, error::CaError, key::KeyRecord, oid, pem, private_key::PrivateKey, profile,
     signature::SignatureAlgorithm,
 };
-use chancery_engine::{Call, Fault, Response, wire::Text};
+use chancery_engine::{Call, Fault, Response, SecretString, wire::Text};
 use chancery_hsm::SignInput;
 use der::{
     Decode, Encode, Sequence,
@@ -22,6 +26,10 @@ use x509_cert::{
 struct GenerateResponse {
     csr: String,
     key_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    private_key: Option<SecretString>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    private_key_type: Option<&'static str>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -39,28 +47,50 @@ struct RequestInfo<'a> {
     attributes: SetOfVec<Attribute>,
 }
 
-/// A key in the HSM and a request for a certificate of it.
+/// A key and a request for a certificate of it.
 pub(crate) async fn generate(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
     let request: AuthorityFields = call.parse()?;
+    request_for(&engine, call.captures.text("exported"), &request).await
+}
+
+/// `intermediate/cross-sign`: a request for a key that is here already, to be signed by another authority.
+pub(crate) async fn cross_sign(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
+    let request: AuthorityFields = call.parse()?;
+    request_for(&engine, "existing", &request).await
+}
+
+async fn request_for(engine: &CertificateAuthority, kind: &str, request: &AuthorityFields) -> Result<Response, Fault> {
     let format = Format::parse(&request.format)?;
-    let asked = request.asked()?;
-    let key = super::root::key_for(&engine, call.captures.text("exported"), &request).await?;
-    let csr = sign_request(&engine, &key, &request, &asked).await?;
-    let record = &key;
-    engine
-        .change("generate intermediate", move |draft| {
-            draft.put_key(record.clone());
-            Ok(())
-        })
-        .await?;
-    let response = GenerateResponse { csr: format.render_as(pem::CERTIFICATE_REQUEST, &csr), key_id: key.id.clone() };
+    // What is wrong with the request is told before a key is made for it.
+    request.asked()?.alternative_names()?;
+    let key = key_choice::choose(engine, kind, request).await?;
+    let csr = make_request(engine, &key.record, request).await;
+    let csr = key.keep_if(engine, csr).await?;
+    let private_key = key.private.as_ref();
+    let private =
+        private_key.map(|private| fields::render_key(private, format, &request.private_key_format)).transpose()?;
+    let response = GenerateResponse {
+        csr: format.with_key(format.render_as(pem::CERTIFICATE_REQUEST, &csr), private.as_ref()),
+        key_id: key.record.id.clone(),
+        private_key: private,
+        private_key_type: private_key.map(PrivateKey::kind),
+    };
     let mut answer = Response::data(&response)?;
-    answer.warnings.extend(crate::custody::warning(&key));
-    let authority = engine.authority().await?;
-    if authority.url_settings.urls.is_empty() {
+    answer.warnings.extend(key.warning());
+    if engine.authority().await?.url_settings.urls.is_empty() {
         answer.warnings.push(format!("{} Since this certificate is an intermediate, it might be useful to regenerate this certificate after fixing this problem for the root mount.", crate::urls::MISSING));
     }
     Ok(answer)
+}
+
+async fn make_request(
+    engine: &CertificateAuthority,
+    key: &KeyRecord,
+    request: &AuthorityFields,
+) -> Result<Vec<u8>, CaError> {
+    let csr = sign_request(engine, key, request, &request.asked()?).await?;
+    engine.change("generate intermediate", move |draft| super::root::adopt_key(draft, key)).await?;
+    Ok(csr)
 }
 
 /// RFC 2986 §4.2
@@ -102,5 +132,5 @@ async fn sign_request(
 /// The certificate for a request made here, with those above it if they are given.
 pub(crate) async fn set_signed(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
     let request: SetSignedRequest = call.parse()?;
-    super::import::import_bundle(&engine, &request.certificate.0).await
+    super::import::import_bundle(&engine, &request.certificate.0, false).await
 }

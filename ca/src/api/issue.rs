@@ -8,7 +8,8 @@ use crate::{
     error::CaError,
     issuance::{Issued, Order},
     key,
-    leaf_key::LeafKey,
+    private_key::PrivateKey,
+    requester::Requester,
     revocation::LeasedCertificate,
     role::Role,
 };
@@ -111,8 +112,8 @@ pub(crate) async fn issue(engine: Arc<CertificateAuthority>, call: Call) -> Resu
         }
         key::algorithm(&role.key_type, role.key_bits)?
     };
-    let pair = LeafKey::generate(algorithm).await?;
-    let requester = super::requester(&call);
+    let pair = PrivateKey::generate(algorithm).await?;
+    let requester = Requester::of(&call);
     let order = Order {
         role: &role,
         role_name: call.captures.text("role"),
@@ -171,7 +172,7 @@ async fn sign_with(
     let format = Format::parse(&request.format)?;
     let asked = request.asked()?;
     let csr = Csr::from_pem(&request.csr.0)?;
-    let requester = super::requester(call);
+    let requester = Requester::of(call);
     let order = Order {
         role,
         role_name: call.captures.text("role"),
@@ -205,7 +206,7 @@ fn render(
     issued: &Issued,
     request: &IssueRequest,
     format: Format,
-    pair: Option<&LeafKey>,
+    pair: Option<&PrivateKey>,
 ) -> Result<Response, CaError> {
     let chain: Vec<_> = issued
         .chain
@@ -215,23 +216,15 @@ fn render(
         .collect();
     let ca_chain = format.render_chain(&chain);
     let certificate = &issued.certificate;
-    let key_format = fields::private_key_format(&request.private_key_format);
-    let private_key = match pair {
-        Some(pair) if format == Format::Der => Some(pair.to_base64(key_format)?),
-        Some(pair) => Some(pair.to_pem(key_format)?),
-        None => None,
-    };
-    let mut text = format.bundle(format.render(certificate.der()), &ca_chain);
-    if let (Format::PemBundle, Some(key)) = (format, &private_key) {
-        text = format!("{}\n{text}", key.expose());
-    }
+    let private_key = pair.map(|pair| fields::render_key(pair, format, &request.private_key_format)).transpose()?;
+    let text = format.bundle(format.render(certificate.der()), &ca_chain);
     let response = IssueResponse {
-        certificate: text,
+        certificate: format.with_key(text, private_key.as_ref()),
         expiration: certificate.validity().not_after.as_second(),
         not_before: certificate.validity().not_before.as_second(),
         issuing_ca: format.render(&issued.issuer.facts.der),
         private_key,
-        private_key_type: pair.map(LeafKey::kind),
+        private_key_type: pair.map(PrivateKey::kind),
         serial_number: certificate.serial().to_string(),
         ca_chain,
     };

@@ -23,6 +23,8 @@ struct IssuerResponse<'a> {
     certificate: String,
     #[serde(flatten)]
     urls: &'a Urls,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    enable_aia_url_templating: bool,
     issuer_id: &'a str,
     issuer_name: &'a str,
     key_id: &'a str,
@@ -59,7 +61,6 @@ struct UpdateRequest {
     crl_distribution_points: Option<CommaList>,
     delta_crl_distribution_points: Option<CommaList>,
     ocsp_servers: Option<CommaList>,
-    /// Without effect as yet.
     enable_aia_url_templating: Option<Flag>,
 }
 
@@ -77,6 +78,7 @@ fn render(authority: &Authority, issuer: &Arc<Issuer>) -> Result<Response, Fault
         ca_chain: chain(authority, issuer),
         certificate: pem::encode_line(pem::CERTIFICATE, &issuer.facts.der),
         urls: &issuer.record.urls,
+        enable_aia_url_templating: issuer.record.enable_aia_url_templating,
         issuer_id: id,
         issuer_name: name,
         key_id,
@@ -119,7 +121,10 @@ async fn update(engine: &CertificateAuthority, call: &Call, replaces: bool) -> R
         })
         .await?;
     let authority = engine.authority().await?;
-    render(&authority, authority.issuer(&id)?)
+    let issuer = authority.issuer(&id)?;
+    let mut answer = render(&authority, issuer)?;
+    answer.warnings.extend(authority.urls_of(issuer).err().map(|error| crate::urls::cannot_fill(&error)));
+    Ok(answer)
 }
 
 impl UpdateRequest {
@@ -168,7 +173,14 @@ impl UpdateRequest {
             ),
             ocsp_servers: list(&self.ocsp_servers, &record.urls.ocsp_servers),
         };
-        urls.check()?;
+        match self.enable_aia_url_templating {
+            Some(flag) => record.enable_aia_url_templating = flag.0,
+            None if replaces => record.enable_aia_url_templating = false,
+            None => {}
+        }
+        if !record.enable_aia_url_templating {
+            urls.check()?;
+        }
         record.urls = urls;
         let references = list(&self.manual_chain, &record.manual_chain);
         let ids = references.iter().map(|reference| {

@@ -1,6 +1,7 @@
 //! `issuers`, `config/issuers`.
 
-use crate::{CertificateAuthority, error::CaError, settings::IssuerSettings};
+use super::roles::PageRequest;
+use crate::CertificateAuthority;
 use chancery_engine::{
     Call, Fault, Response,
     wire::{Flag, Text},
@@ -30,9 +31,11 @@ struct ConfigRequest {
 }
 
 /// `LIST issuers`; public.
-pub(crate) async fn list(engine: Arc<CertificateAuthority>, _call: Call) -> Result<Response, Fault> {
+pub(crate) async fn list(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
+    let request: PageRequest = call.parse()?;
     let authority = engine.authority().await?;
-    if authority.issuers.is_empty() {
+    let keys = request.page(authority.issuers.keys());
+    if keys.is_empty() {
         return Err(Fault::Absent);
     }
     let info = |issuer: &crate::issuer::Issuer| IssuerInfo {
@@ -41,8 +44,8 @@ pub(crate) async fn list(engine: Arc<CertificateAuthority>, _call: Call) -> Resu
         key_id: issuer.record.key_id.clone(),
         serial_number: issuer.facts.serial.to_string(),
     };
-    let key_info = authority.issuers.iter().map(|(id, issuer)| (id.clone(), info(issuer))).collect();
-    Response::data(&ListResponse { keys: authority.issuers.keys().cloned().collect(), key_info })
+    let key_info = keys.iter().filter_map(|id| Some((id.clone(), info(authority.issuers.get(id)?)))).collect();
+    Response::data(&ListResponse { keys, key_info })
 }
 
 /// `GET config/issuers`
@@ -53,29 +56,6 @@ pub(crate) async fn read_config(engine: Arc<CertificateAuthority>, _call: Call) 
 /// `POST config/issuers`
 pub(crate) async fn write_config(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
     let request: ConfigRequest = call.parse()?;
-    if request.default.0.is_empty() || request.default.0 == crate::authority::DEFAULT {
-        return Err(CaError::caller("Invalid issuer specification; must be non-empty and can't be 'default'.").into());
-    }
-    let settings: IssuerSettings = engine
-        .change("config/issuers", |draft| {
-            let issuer = draft.authority().issuer(&request.default.0);
-            let id = issuer
-                .map(|issuer| issuer.record.id.clone())
-                .map_err(|error| CaError::Caller(format!("Error resolving issuer reference: {error}")))?;
-            let settings = draft.issuer_settings();
-            settings.default = id;
-            if let Some(follows) = request.default_follows_latest_issuer {
-                settings.default_follows_latest_issuer = follows.0;
-            }
-            Ok(settings.clone())
-        })
-        .await?;
-    let authority = engine.authority().await?;
-    let answer = Response::data(&settings)?;
-    let has_key = authority.issuers.get(&settings.default).is_some_and(|issuer| !issuer.record.key_id.is_empty());
-    Ok(if has_key {
-        answer
-    } else {
-        answer.warn("This selected default issuer has no key associated with it. Some operations like issuing certificates and signing CRLs will be unavailable with the requested default issuer until a key is imported or the default issuer is changed.")
-    })
+    let follows_latest = request.default_follows_latest_issuer.map(|flag| flag.0);
+    super::root::set_default(&engine, &request.default.0, follows_latest).await
 }

@@ -1,8 +1,11 @@
 //! `keys`, `key/:key_ref`, `keys/generate/:type`, `config/keys`.
 
-use super::fields::AuthorityFields;
-use crate::{CertificateAuthority, error::CaError, key::KeyRecord, serial::SerialNumber, settings::KeySettings};
-use chancery_engine::{Call, Fault, Response, wire::Text};
+use super::{fields::AuthorityFields, key_choice, roles::PageRequest};
+use crate::{
+    CertificateAuthority, error::CaError, key::KeyRecord, private_key::PrivateKeyFormat, serial::SerialNumber,
+    settings::KeySettings,
+};
+use chancery_engine::{Call, Fault, Response, SecretString, wire::Text};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -24,6 +27,8 @@ struct KeyResponse<'a> {
     key_name: &'a str,
     key_type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    private_key: Option<SecretString>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     subject_key_id: Option<String>,
 }
 
@@ -39,20 +44,27 @@ struct ConfigRequest {
     default: Text,
 }
 
-fn render(key: &KeyRecord, subject_key_id: Option<String>) -> Result<Response, Fault> {
-    Response::data(&KeyResponse { key_id: &key.id, key_name: &key.name, key_type: key.kind(), subject_key_id })
+pub(crate) fn render(
+    key: &KeyRecord,
+    private_key: Option<SecretString>,
+    subject_key_id: Option<String>,
+) -> Result<Response, Fault> {
+    let key_type = key.kind();
+    Response::data(&KeyResponse { key_id: &key.id, key_name: &key.name, key_type, private_key, subject_key_id })
 }
 
 /// `LIST keys`
-pub(crate) async fn list(engine: Arc<CertificateAuthority>, _call: Call) -> Result<Response, Fault> {
+pub(crate) async fn list(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
+    let request: PageRequest = call.parse()?;
     let authority = engine.authority().await?;
-    if authority.keys.is_empty() {
+    let keys = request.page(authority.keys.keys());
+    if keys.is_empty() {
         return Err(Fault::Absent);
     }
     let info =
         |key: &KeyRecord| KeyInfo { is_default: key.id == authority.key_settings.default, key_name: key.name.clone() };
-    let key_info = authority.keys.iter().map(|(id, key)| (id.clone(), info(key))).collect();
-    Response::data(&ListResponse { keys: authority.keys.keys().cloned().collect(), key_info })
+    let key_info = keys.iter().filter_map(|id| Some((id.clone(), info(authority.keys.get(id)?)))).collect();
+    Response::data(&ListResponse { keys, key_info })
 }
 
 /// `GET key/:key_ref`
@@ -60,7 +72,7 @@ pub(crate) async fn read(engine: Arc<CertificateAuthority>, call: Call) -> Resul
     let authority = engine.authority().await?;
     let key = authority.key(call.captures.text("key_ref"))?;
     let identifier = SerialNumber::octets(&key.public_key()?.identifier());
-    render(key, Some(identifier))
+    render(key, None, Some(identifier))
 }
 
 /// `POST key/:key_ref`: its name.
@@ -80,9 +92,7 @@ pub(crate) async fn write(engine: Arc<CertificateAuthority>, call: Call) -> Resu
             Ok(key)
         })
         .await?;
-    let mut answer = render(&key, None)?;
-    answer.warnings.extend(crate::custody::warning(&key));
-    Ok(answer)
+    render(&key, None, None)
 }
 
 /// `DELETE key/:key_ref`: the record, then the key in the HSM. A key that an issuer needs stays.
@@ -119,15 +129,18 @@ pub(crate) async fn delete(engine: Arc<CertificateAuthority>, call: Call) -> Res
 /// `keys/generate/:type`
 pub(crate) async fn generate(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
     let request: AuthorityFields = call.parse()?;
-    let key = super::root::key_for(&engine, call.captures.text("exported"), &request).await?;
-    let record = &key;
-    engine
-        .change("generate key", move |draft| {
-            draft.put_key(record.clone());
-            Ok(())
-        })
-        .await?;
-    render(&key, None)
+    let kind = call.captures.text("exported");
+    if !matches!(kind, "internal" | "exported" | "kms") {
+        return Err(Fault::NotFound("unsupported path".to_owned()));
+    }
+    let key = key_choice::choose(&engine, kind, &request).await?;
+    let record = &key.record;
+    let recorded = engine.change("generate key", move |draft| super::root::adopt_key(draft, record)).await;
+    key.keep_if(&engine, recorded).await?;
+    let private = key.private.as_ref().map(|private| private.to_pem(PrivateKeyFormat::Traditional)).transpose()?;
+    let mut answer = render(record, private, None)?;
+    answer.warnings.extend(key.warning());
+    Ok(answer)
 }
 
 /// `GET config/keys`

@@ -26,6 +26,12 @@ impl PageRequest {
     pub(crate) fn limit(&self) -> Option<usize> {
         usize::try_from(self.limit.0).ok().filter(|limit| *limit > 0)
     }
+
+    /// The page of a sorted list that is in memory.
+    pub(crate) fn page<'a>(&self, sorted: impl Iterator<Item = &'a String>) -> Vec<String> {
+        let after = self.after.0.as_str();
+        sorted.filter(|item| item.as_str() > after).take(self.limit().unwrap_or(usize::MAX)).cloned().collect()
+    }
 }
 
 /// `LIST roles`
@@ -66,13 +72,15 @@ async fn put(engine: &CertificateAuthority, call: &Call, base: Role) -> Result<R
     let request: RoleRequest = call.parse()?;
     let mut role = request.apply(base)?;
     let mut warnings = role.settle()?;
-    let is_known =
-        role.issuer_ref == crate::authority::DEFAULT || engine.authority().await?.issuer(&role.issuer_ref).is_ok();
-    if !is_known {
-        warnings.push(format!(
-            "Issuing Certificate was set to {} but no issuing certificate currently has that name",
-            role.issuer_ref
-        ));
+    if engine.authority().await?.issuer(&role.issuer_ref).is_err() {
+        warnings.push(if role.issuer_ref == crate::authority::DEFAULT {
+            "Issuing Certificate was set to default, but no default issuing certificate (configurable at /config/issuers) is currently set".to_owned()
+        } else {
+            format!(
+                "Issuing Certificate was set to {} but no issuing certificate currently has that name",
+                role.issuer_ref
+            )
+        });
     }
     let mut changes = Changes::default();
     changes.put(&engine.view, &storage::role(call.captures.text("name")), &role).map_err(CaError::from)?;

@@ -1,21 +1,28 @@
-//! `root/generate/:type`, `issuers/generate/root/:type`, `root/sign-intermediate`, `root`.
+//! `root/generate/:type`, `issuers/generate/root/:type`, `root/rotate/:type`, `root/replace`, `root`.
 
-use super::fields::{AuthorityFields, Format};
+use super::{
+    fields::{self, AuthorityFields, Format},
+    key_choice::{self, ChosenKey},
+};
 use crate::{
     CertificateAuthority,
     approve::{Applicant, Approved},
-    csr::Csr,
+    authority::{Authority, Draft},
     error::CaError,
-    issuance::{Record, Signing},
+    issuance::{Certificate, Record, Signing},
     issuer::Issuer,
     key::KeyRecord,
+    settings::IssuerSettings,
     signature::SignatureAlgorithm,
     urls,
-    validity::{self, LeafNotAfter},
+    validity::{self, Validity},
 };
-use chancery_engine::{Call, Fault, Response};
-use serde::Serialize;
+use chancery_engine::{Call, Fault, Response, SecretString, wire::Text};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+
+/// The name a rotated root gets where none is given, and the one `root/replace` looks for.
+const NEXT: &str = "next";
 
 #[derive(Serialize)]
 struct RootResponse {
@@ -26,103 +33,117 @@ struct RootResponse {
     issuing_ca: String,
     key_id: String,
     key_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    private_key: Option<SecretString>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    private_key_type: Option<&'static str>,
     serial_number: String,
 }
 
-#[derive(Serialize)]
-struct SignIntermediateResponse {
-    ca_chain: Vec<String>,
-    certificate: String,
-    expiration: i64,
-    issuing_ca: String,
-    serial_number: String,
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ReplaceRequest {
+    default: Option<Text>,
 }
 
-/// A key of this mount: a fresh one of the HSM, or one that is there (`existing`).
-pub(crate) async fn key_for(
-    engine: &CertificateAuthority,
-    kind: &str,
-    request: &AuthorityFields,
-) -> Result<KeyRecord, CaError> {
-    match kind {
-        "internal" => {}
-        "existing" => {
-            let authority = engine.authority().await?;
-            let reference = if request.key_ref.0.is_empty() { "default" } else { &request.key_ref.0 };
-            return authority.key(reference).map(|key| key.as_ref().clone()).map_err(CaError::in_parameter);
-        }
-        "exported" | "kms" => {
-            return Err(CaError::Caller(format!(
-                "keys of type {kind:?} are not offered: CA keys are generated in the HSM and do not leave it; use \"internal\" or \"existing\""
-            )));
-        }
-        _ => {
-            return Err(CaError::caller(
-                "the \"exported\" path parameter must be \"internal\", \"existing\", exported\" or \"kms\"",
-            ));
-        }
-    }
-    super::check_name("key", &request.key_name.0)?;
-    if !request.key_name.0.is_empty() && engine.authority().await?.key(&request.key_name.0).is_ok() {
-        return Err(CaError::caller("key name already in use"));
-    }
-    let algorithm = crate::key::algorithm(&request.key_type.0, request.key_bits.0)?;
-    let id = uuid::Uuid::new_v4().to_string();
-    engine.custody.generate(id, request.key_name.0.clone(), algorithm).await
-}
-
-/// A new root, signed by its own key.
+/// `root/generate/:type`: a new root, signed by its own key.
 pub(crate) async fn generate(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
     let request: AuthorityFields = call.parse()?;
+    let name = request.issuer_name.0.clone();
+    make(&engine, &call, &request, name).await
+}
+
+/// `root/rotate/:type`: the same beside the present root, which stays the default until `root/replace`.
+pub(crate) async fn rotate(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
+    let request: AuthorityFields = call.parse()?;
+    let mut name = request.issuer_name.0.clone();
+    if name.is_empty() && engine.authority().await?.issuer(NEXT).is_err() {
+        NEXT.clone_into(&mut name);
+    }
+    make(&engine, &call, &request, name).await
+}
+
+async fn make(
+    engine: &CertificateAuthority,
+    call: &Call,
+    request: &AuthorityFields,
+    name: String,
+) -> Result<Response, Fault> {
     let format = Format::parse(&request.format)?;
-    super::check_name("issuer", &request.issuer_name.0)?;
+    super::check_name("issuer", &name)?;
     let authority = engine.authority().await?;
-    if !request.issuer_name.0.is_empty() && authority.issuer(&request.issuer_name.0).is_ok() {
+    if !name.is_empty() && authority.issuer(&name).is_ok() {
         return Err(CaError::caller("issuer name already in use").into());
     }
-    let asked = request.asked()?;
     let mount = super::mount_ttl(&call.mount);
-    let (validity, mut warnings) = validity::decide(&request.role()?, &asked.validity, mount, None, engine.now())?;
-    let terms = request.terms()?;
-    let key = key_for(&engine, call.captures.text("exported"), &request).await?;
-    let public_key = key.public_key()?;
-    let (approved, more) =
-        Approved::authority(Applicant::Generated(&public_key), &asked, &request.subject(), terms, validity)?;
-    let id = uuid::Uuid::new_v4().to_string();
-    let requester = super::requester(&call);
-    let signing = Signing {
-        issuer: None,
-        issuer_id: &id,
-        key: &key,
-        urls: &authority.url_settings.urls,
-        record: Some(Record { role: "", requester: &requester }),
-    };
-    let certificate = engine.sign(approved, signing).await?;
-    let mut issuer = Issuer::new(id, request.issuer_name.0.clone(), key.id.clone(), certificate.der().to_vec())?;
-    let algorithm = SignatureAlgorithm::choose(key.reference.algorithm, request.signature())?;
-    issuer.record.revocation_signature_algorithm = algorithm.wire_name().to_owned();
-    adopt(&engine, &issuer, &key).await?;
-    warnings.extend(publish(&engine, &issuer).await);
+    let (validity, mut warnings) =
+        validity::decide(&request.role()?, &request.asked()?.validity, mount, None, engine.now())?;
+    // What is wrong with the request is told before a key is made for it.
+    request.terms()?;
+    request.asked()?.alternative_names()?;
+    let key = key_choice::choose(engine, call.captures.text("exported"), request).await?;
+    let made = sign(engine, call, request, (&key.record, name, validity)).await;
+    let (issuer, certificate, more) = key.keep_if(engine, made).await?;
+    warnings.extend(publish(engine, &issuer).await);
     if request.common_name.0.is_empty() {
         warnings.push("This issuer certificate was generated without a Subject; this makes it likely that issuing leaf certs with this certificate will cause TLS validation libraries to reject this certificate.".to_owned());
     }
-    warnings.extend(missing_urls(&authority.url_settings.urls));
+    warnings.extend(missing_urls(&authority));
     warnings.extend(more);
-    warnings.extend(crate::custody::warning(&key));
-    let rendered = format.render(certificate.der());
-    let response = RootResponse {
-        certificate: rendered.clone(),
+    warnings.extend(key.warning());
+    let mut answer = Response::data(&render(request, format, (&key, issuer), &certificate)?)?;
+    answer.warnings = warnings;
+    Ok(answer)
+}
+
+type Made = (Issuer, Certificate, Vec<String>);
+
+async fn sign(
+    engine: &CertificateAuthority,
+    call: &Call,
+    request: &AuthorityFields,
+    (key, name, validity): (&KeyRecord, String, Validity),
+) -> Result<Made, CaError> {
+    let authority = engine.authority().await?;
+    let public_key = key.public_key()?;
+    let applicant = Applicant::Generated(&public_key);
+    let (approved, warnings) =
+        Approved::authority(applicant, &request.asked()?, &request.subject(), request.terms()?, validity)?;
+    let id = uuid::Uuid::new_v4().to_string();
+    let requester = super::requester(call);
+    let urls = authority.mount_urls(&id)?;
+    let record = Some(Record { role: "", requester: &requester });
+    let signing = Signing { issuer: None, issuer_id: &id, key, urls: &urls, record };
+    let certificate = engine.sign(approved, signing).await?;
+    let mut issuer = Issuer::new(id, name, key.id.clone(), certificate.der().to_vec())?;
+    let algorithm = SignatureAlgorithm::choose(key.reference.algorithm, request.signature())?;
+    issuer.record.revocation_signature_algorithm = algorithm.wire_name().to_owned();
+    adopt(engine, &issuer, key).await?;
+    Ok((issuer, certificate, warnings))
+}
+
+fn render(
+    request: &AuthorityFields,
+    format: Format,
+    (key, issuer): (&ChosenKey, Issuer),
+    certificate: &Certificate,
+) -> Result<RootResponse, CaError> {
+    let private = key.private.as_ref();
+    let private_key =
+        private.map(|private| fields::render_key(private, format, &request.private_key_format)).transpose()?;
+    let issuing_ca = format.render(certificate.der());
+    Ok(RootResponse {
+        certificate: format.with_key(issuing_ca.clone(), private_key.as_ref()),
         expiration: certificate.validity().not_after.as_second(),
         issuer_id: issuer.record.id,
         issuer_name: issuer.record.name,
-        issuing_ca: rendered,
-        key_id: key.id,
-        key_name: key.name,
+        issuing_ca,
+        key_id: key.record.id.clone(),
+        key_name: key.record.name.clone(),
+        private_key_type: private.map(crate::private_key::PrivateKey::kind),
+        private_key,
         serial_number: certificate.serial().to_string(),
-    };
-    let mut answer = Response::data(&response)?;
-    answer.warnings = warnings;
-    Ok(answer)
+    })
 }
 
 async fn adopt(engine: &CertificateAuthority, issuer: &Issuer, key: &KeyRecord) -> Result<(), CaError> {
@@ -132,11 +153,20 @@ async fn adopt(engine: &CertificateAuthority, issuer: &Issuer, key: &KeyRecord) 
             if !name.is_empty() && draft.authority().issuer(name).is_ok() {
                 return Err(CaError::caller("issuer name already in use"));
             }
-            draft.put_key(key.clone());
+            adopt_key(draft, key)?;
             draft.put_issuer(issuer.clone());
             Ok(())
         })
         .await
+}
+
+/// Records a key unless somebody else took its name meanwhile.
+pub(crate) fn adopt_key(draft: &mut Draft, key: &KeyRecord) -> Result<(), CaError> {
+    if !key.name.is_empty() && draft.authority().key(&key.name).is_ok_and(|other| other.id != key.id) {
+        return Err(CaError::caller("key name already in use"));
+    }
+    draft.put_key(key.clone());
+    Ok(())
 }
 
 /// A new issuer starts with an empty CRL. Without one it still works, so a failure is a warning.
@@ -151,70 +181,46 @@ pub(crate) async fn publish(engine: &CertificateAuthority, issuer: &Issuer) -> O
     })
 }
 
-pub(crate) fn missing_urls(urls: &urls::Urls) -> Option<String> {
-    urls.is_empty().then(|| urls::MISSING.to_owned())
+pub(crate) fn missing_urls(authority: &Authority) -> Option<String> {
+    authority.url_settings.urls.is_empty().then(|| urls::MISSING.to_owned())
 }
 
-/// `root/sign-intermediate`, `issuer/:issuer_ref/sign-intermediate`
-pub(crate) async fn sign_intermediate(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
-    let request: AuthorityFields = call.parse()?;
-    let format = Format::parse(&request.format)?;
-    let csr = Csr::from_pem(&request.csr.0)?;
-    let asked = request.asked()?;
+/// `root/replace`: makes another issuer the default, the rotated root unless one is named.
+pub(crate) async fn replace(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
+    let request: ReplaceRequest = call.parse()?;
+    let reference = request.default.map_or_else(|| NEXT.to_owned(), |text| text.0);
+    set_default(&engine, &reference, None).await
+}
+
+/// Makes `reference` the default issuer.
+pub(crate) async fn set_default(
+    engine: &CertificateAuthority,
+    reference: &str,
+    follows_latest: Option<bool>,
+) -> Result<Response, Fault> {
+    if reference.is_empty() || reference == crate::authority::DEFAULT {
+        return Err(CaError::caller("Invalid issuer specification; must be non-empty and can't be 'default'.").into());
+    }
+    let settings: IssuerSettings = engine
+        .change("config/issuers", |draft| {
+            let issuer = draft.authority().issuer(reference);
+            let id = issuer
+                .map(|issuer| issuer.record.id.clone())
+                .map_err(|error| CaError::Caller(format!("Error resolving issuer reference: {error}")))?;
+            let settings = draft.issuer_settings();
+            settings.default = id;
+            settings.default_follows_latest_issuer = follows_latest.unwrap_or(settings.default_follows_latest_issuer);
+            Ok(settings.clone())
+        })
+        .await?;
     let authority = engine.authority().await?;
-    let reference = match call.captures.text("issuer_ref") {
-        "" => crate::authority::DEFAULT,
-        stated => stated,
-    };
-    let (issuer, key) = authority.issuing(reference)?;
-    let mut bound = issuer.bound();
-    if bound.behavior == LeafNotAfter::Err && !request.enforce_leaf_not_after_behavior.0 {
-        bound.behavior = LeafNotAfter::Truncate;
-    }
-    let mount = super::mount_ttl(&call.mount);
-    let (validity, mut warnings) =
-        validity::decide(&request.role()?, &asked.validity, mount, Some(bound), engine.now())?;
-    let mut terms = request.terms()?;
-    if terms.path_length.is_none() {
-        terms.path_length = inherited_path_length(&issuer)?;
-    }
-    if request.use_csr_values.0 {
-        terms.subject = Some(csr.subject().to_vec());
-        terms.names = Some(csr.names().clone());
-    }
-    let (approved, more) = Approved::authority(Applicant::Csr(&csr), &asked, &request.subject(), terms, validity)?;
-    let requester = super::requester(&call);
-    let urls = issuer.record.urls.or(&authority.url_settings.urls);
-    let record = Some(Record { role: "", requester: &requester });
-    let signing = Signing { issuer: Some(&issuer), issuer_id: &issuer.record.id, key: &key, urls, record };
-    let certificate = engine.sign(approved, signing).await?;
-    warnings.splice(0..0, missing_urls(urls));
-    warnings.extend(more);
-    let above = format.render_chain(&authority.chain(&issuer));
-    let rendered = format.render(certificate.der());
-    let mut ca_chain = vec![rendered.clone()];
-    ca_chain.extend(above.clone());
-    let response = SignIntermediateResponse {
-        certificate: format.bundle(rendered, &above),
-        ca_chain,
-        expiration: certificate.validity().not_after.as_second(),
-        issuing_ca: format.render(&issuer.facts.der),
-        serial_number: certificate.serial().to_string(),
-    };
-    let mut answer = Response::data(&response)?;
-    answer.warnings = warnings;
-    Ok(answer)
-}
-
-/// An unstated path length is one less than the issuer's, where the issuer has one.
-fn inherited_path_length(issuer: &Issuer) -> Result<Option<u8>, CaError> {
-    match issuer.facts.path_length {
-        None => Ok(None),
-        Some(0) => Err(CaError::caller(
-            "signing certificate has a max path length of zero, and cannot issue further CA certificates",
-        )),
-        Some(length) => Ok(u8::try_from(length - 1).ok()),
-    }
+    let answer = Response::data(&settings)?;
+    let has_key = authority.issuers.get(&settings.default).is_some_and(|issuer| !issuer.record.key_id.is_empty());
+    Ok(if has_key {
+        answer
+    } else {
+        answer.warn("This selected default issuer has no key associated with it. Some operations like issuing certificates and signing CRLs will be unavailable with the requested default issuer until a key is imported or the default issuer is changed.")
+    })
 }
 
 /// `DELETE root`: every issuer and every key.

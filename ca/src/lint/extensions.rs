@@ -5,9 +5,12 @@ use crate::{
     approve::{Approved, Purpose},
     facts::CertificateFacts,
 };
+use der::Decode;
+use x509_cert::ext::pkix::ExtendedKeyUsage as Purposes;
 use x509_parser::{
     certificate::TbsCertificate,
     extensions::{ExtendedKeyUsage, KeyUsage, ParsedExtension, X509Extension},
+    oid_registry::OID_X509_EXT_EXTENDED_KEY_USAGE,
 };
 
 /// What was found.
@@ -37,6 +40,7 @@ pub(super) fn check(
         note(extension, &mut found)?;
     }
     key_identifiers(&found, approved, issuer)?;
+    purposes(parsed, issuer)?;
     match &approved.purpose {
         Purpose::Authority { path_length, .. } => authority(&found, *path_length),
         Purpose::EndEntity { .. } => end_entity(&found),
@@ -88,7 +92,7 @@ fn key_identifiers(
     approved: &Approved,
     issuer: Option<&CertificateFacts>,
 ) -> Result<(), LintFailure> {
-    let own = approved.public_key.identifier();
+    let own = approved.subject_key_id();
     if found.subject_key_id != Some(own.as_slice()) {
         return Err(LintFailure::new("subject key identifier", "is not the key's"));
     }
@@ -97,6 +101,21 @@ fn key_identifiers(
         return Err(LintFailure::new("authority key identifier", "is not the issuer's"));
     }
     Ok(())
+}
+
+/// What the issuer's own certificate limits its purposes to binds everything below it, as clients read it.
+fn purposes(parsed: &TbsCertificate<'_>, issuer: Option<&CertificateFacts>) -> Result<(), LintFailure> {
+    let Some(issuer) = issuer else { return Ok(()) };
+    let stated = parsed.extensions().iter().find(|extension| extension.oid == OID_X509_EXT_EXTENDED_KEY_USAGE);
+    let purposes = stated.map(|extension| Purposes::from_der(extension.value)).transpose();
+    let purposes = purposes.map_err(|error| LintFailure::new("extended key usage", error.to_string()))?;
+    match issuer.forbidden_purpose(&purposes.map(|list| list.0).unwrap_or_default()) {
+        None => Ok(()),
+        Some(purpose) => Err(LintFailure::new(
+            "extended key usage",
+            format!("the issuer's certificate does not permit the purpose {purpose}"),
+        )),
+    }
 }
 
 /// A CA signs certificates and CRLs, and vouches for nobody's revocation (Mozilla, 2020-07).

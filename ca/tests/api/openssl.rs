@@ -18,6 +18,11 @@ impl Openssl {
         path
     }
 
+    /// A file it wrote.
+    pub(crate) fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.0.path().join(name)).unwrap()
+    }
+
     /// Runs it; answers whether it succeeded, and everything it printed.
     pub(crate) fn run(&self, arguments: &[&str]) -> (bool, String) {
         let output = Command::new("openssl").args(arguments).current_dir(self.0.path()).output().unwrap();

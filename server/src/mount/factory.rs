@@ -46,7 +46,11 @@ impl Factory {
                 let hsm = self.hsm.clone();
                 Arc::new(Hosted::new(Transit::with_external_keys(view, store, hsm, external_keys, clock)))
             }
-            ("pki", _) => Arc::new(Hosted::new(CertificateAuthority::new(view, store, self.hsm.clone(), clock))),
+            ("pki", _) => {
+                let external_keys = self.external_keys.for_mount(&entry.uuid);
+                let hsm = self.hsm.clone();
+                Arc::new(Hosted::new(CertificateAuthority::with_external_keys(view, store, hsm, external_keys, clock)))
+            }
             ("kv-v2", _) | ("kv", Some("2")) => Arc::new(Hosted::new(Versioned::new(view, store, clock))),
             ("kv" | "kv-v1" | "generic", _) => Arc::new(Hosted::new(Plain::new(view, store))),
             ("cubbyhole", _) => Arc::new(Hosted::new(Cubbyhole::new(store))),
