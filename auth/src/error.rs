@@ -19,7 +19,9 @@ impl From<AuthError> for Fault {
         match error {
             AuthError::Fault(fault) => fault,
             AuthError::Store(StoreError::Sealed | StoreError::NotInitialized) => Self::Sealed,
-            AuthError::Store(StoreError::Conflict) => Self::Busy { retry_after: std::time::Duration::from_secs(1) },
+            AuthError::Store(error) if error.is_temporary() => {
+                Self::Busy { retry_after: std::time::Duration::from_secs(1) }
+            }
             AuthError::Store(error) => Self::Dependency(format!("store: {error}")),
         }
     }

@@ -92,7 +92,7 @@ impl From<CaError> for Fault {
             CaError::Corrupt { .. } | CaError::Encoding(_) | CaError::Task(_) => Self::Bug(text),
             CaError::Hsm(error) => from_hsm(&error),
             CaError::Store(StoreError::Sealed) => Self::Sealed,
-            CaError::Store(StoreError::Conflict) => Self::Busy { retry_after: Duration::from_secs(1) },
+            CaError::Store(error) if error.is_temporary() => Self::Busy { retry_after: Duration::from_secs(1) },
             CaError::Store(StoreError::Hsm(error)) => from_hsm(&error),
             CaError::Store(_) => Self::Dependency(text),
             CaError::Fault(fault) => fault,

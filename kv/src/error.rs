@@ -33,8 +33,10 @@ impl From<KvError> for Fault {
             KvError::Absent => Self::Absent,
             KvError::Store(StoreError::Sealed) => Self::Sealed,
             KvError::Store(StoreError::InvalidKey) => Self::caller("invalid path"),
-            KvError::Store(error @ StoreError::Backend { .. }) => Self::Dependency(error.to_string()),
-            KvError::Store(error) => Self::Bug(error.to_string()),
+            KvError::Store(error) if error.is_temporary() => {
+                Self::Busy { retry_after: std::time::Duration::from_secs(1) }
+            }
+            KvError::Store(error) => Self::Dependency(error.to_string()),
             KvError::Serialise(error) => Self::Bug(error.to_string()),
         }
     }

@@ -1,7 +1,7 @@
 //! Start and stop: everything that can fail fails before a port answers and before data is touched.
 
 use crate::{
-    config::{CheckpointConfig, Config, ConfigError, HsmConfig, StorageConfig},
+    config::{CheckpointConfig, Config, ConfigError, HsmConfig, PostgresStorage, StorageConfig},
     core::{Core, Parts},
     http::listener::{Bound, ListenError, Serving},
     jobs,
@@ -9,9 +9,12 @@ use crate::{
 };
 use chancery_engine::{Clock, Fault, Hosted, SystemClock};
 use chancery_hsm::{Hsm, HsmError, Pin, Pkcs11Config};
-use chancery_store::{BarrierPhase, SealKind, Store, StoreError};
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use chancery_store::{BarrierPhase, DatabaseReport, SealKind, Store, StoreError};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
+
+/// How long a database that cannot be reached is waited for at the start: machines come up in any order.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running appliance.
 pub struct Appliance {
@@ -158,6 +161,15 @@ pub async fn open_hsm(config: &HsmConfig) -> Result<Hsm, StartError> {
     Hsm::open(pkcs11).await.map_err(StartError::Hsm)
 }
 
+/// Looks at the database as [`Appliance::start`] would find it, and changes nothing.
+///
+/// # Errors
+/// [`StartError::Config`] for secrets and certificates, [`StartError::Store`] for the database.
+pub async fn examine_database(database: &PostgresStorage) -> Result<DatabaseReport, StartError> {
+    let config = database.resolve(Duration::ZERO)?;
+    chancery_store::backend::Postgres::examine(config).await.map_err(StartError::Store)
+}
+
 async fn open_store(storage: &StorageConfig, clock: &Arc<dyn Clock>) -> Result<Store, StartError> {
     match storage {
         StorageConfig::Memory => Store::memory().await.map_err(StartError::Store),
@@ -165,6 +177,11 @@ async fn open_store(storage: &StorageConfig, clock: &Arc<dyn Clock>) -> Result<S
             make_directory(path.parent().unwrap_or(Path::new(".")))?;
             let clock = Arc::clone(clock);
             Store::sqlite(path, Arc::new(move || clock.now())).await.map_err(StartError::Store)
+        }
+        StorageConfig::Postgres(database) => {
+            let clock = Arc::clone(clock);
+            let config = database.resolve(DATABASE_PATIENCE)?;
+            Store::postgres(config, Arc::new(move || clock.now())).await.map_err(StartError::Store)
         }
     }
 }
@@ -211,6 +228,10 @@ fn store_fix(error: &StoreError) -> &'static str {
         // The text names the fix itself; what must not happen is a second attempt with force.
         StoreError::NewerSchema { .. } | StoreError::ForeignSchema { .. } => "the database was not touched",
         StoreError::Locked { .. } => "stop the other process, or give this one a database of its own",
+        StoreError::Refused { .. } | StoreError::InvalidDatabaseUrl(_) => "nothing was changed",
+        StoreError::Unavailable { .. } => {
+            "check storage.url, and that the database runs and takes connections from here"
+        }
         _ => "check storage.url and the permissions of its directory",
     }
 }

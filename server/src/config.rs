@@ -5,10 +5,12 @@
 
 mod error;
 mod native;
+mod postgres;
 mod reference;
 mod vault;
 
 pub use error::ConfigError;
+pub use postgres::PostgresStorage;
 pub use reference::{SecretReference, find_module};
 
 use crate::{core::Settings, http::listener::ListenerConfig};
@@ -44,8 +46,21 @@ pub struct Config {
 pub enum StorageConfig {
     /// One SQLite file; its directory is made if it is missing.
     Sqlite(PathBuf),
+    /// A PostgreSQL server, which several processes may share.
+    Postgres(Box<PostgresStorage>),
     /// In memory, gone at the end.
     Memory,
+}
+
+impl StorageConfig {
+    /// What `sys/seal-status` calls it.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "file",
+            Self::Postgres(_) => "postgresql",
+            Self::Memory => "inmem",
+        }
+    }
 }
 
 /// How to reach the token.

@@ -12,7 +12,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(crate) fn from_store(error: StoreError) -> Fault {
     match error {
         StoreError::Sealed | StoreError::NotInitialized => Fault::Sealed,
-        StoreError::Conflict => Fault::Busy { retry_after: RETRY_AFTER },
+        error if error.is_temporary() => Fault::Busy { retry_after: RETRY_AFTER },
         StoreError::Hsm(error) => from_hsm(error),
         StoreError::InvalidKey => Fault::caller(StoreError::InvalidKey.to_string()),
         other => Fault::Dependency(other.to_string()),

@@ -34,7 +34,8 @@ pub mod pipeline;
 pub mod reply;
 pub mod sys;
 
-pub use appliance::{Appliance, StartError, hide_panic_texts, open_hsm};
+pub use appliance::{Appliance, StartError, examine_database, hide_panic_texts, open_hsm};
+pub use chancery_store::PostgresTls;
 pub use core::Core;
 
 /// Version that clients are told unless the configuration says otherwise: Terraform and other clients gate features on

@@ -5,11 +5,14 @@
 //!
 //! One conformance list (`tests/conformance.rs`) runs on every implementation.
 
+mod local_leases;
 mod memory;
+mod postgres;
 mod sqlite;
 mod ssh;
 
 pub use memory::Memory;
+pub use postgres::{DatabaseReport, Postgres, PostgresConfig, PostgresTls};
 pub use sqlite::Sqlite;
 pub use ssh::SshBackend;
 
@@ -24,6 +27,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
+use std::{collections::BTreeSet, time::Duration};
 
 /// Number of a committed change set; grows by at least one with every commit, over all nodes. The version of an entry is
 /// the sequence of the commit that wrote it, so a version never comes back, not even after delete and create.
@@ -72,6 +76,51 @@ pub enum Expectation {
         /// The version read before.
         version: Option<u64>,
     },
+    /// The lease is still this holder's; otherwise the answer is `LeaseLost`.
+    Lease {
+        /// Name of the lease.
+        name: &'static str,
+        /// Who holds it.
+        holder: String,
+        /// Under which number.
+        epoch: u64,
+    },
+}
+
+/// The right to do what only one process may do at a time. Every takeover gives it a higher epoch, and what is committed
+/// under one that was taken over is refused, so that a process that slept through its end can do no harm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobLease {
+    /// What it is for.
+    pub name: &'static str,
+    /// Who holds it.
+    pub holder: String,
+    /// How often it changed hands.
+    pub epoch: u64,
+}
+
+/// Where a follower of the change log stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FeedPosition {
+    /// The last commit that was seen.
+    pub(crate) sequence: u64,
+    /// Its token: a database that lost commits counts on with the same numbers.
+    pub(crate) token: Vec<u8>,
+}
+
+/// What other processes have committed.
+#[derive(Debug, Clone, Default)]
+pub struct ForeignChanges {
+    /// Where to go on.
+    pub position: FeedPosition,
+    /// Anything may have changed: nothing that was read before can be trusted.
+    pub everything: bool,
+    /// Entries written or removed.
+    pub paths: BTreeSet<String>,
+    /// Views removed.
+    pub prefixes: BTreeSet<String>,
+    /// Records of the barrier written.
+    pub records: BTreeSet<String>,
 }
 
 /// One step of a batch.
@@ -153,6 +202,24 @@ pub trait Backend: SshBackend {
     async fn search(&self, query: CertificateQuery) -> Result<Vec<Certificate>, StoreError>;
     /// How many certificates pass the filter.
     async fn count(&self, filter: CertificateFilter) -> Result<u64, StoreError>;
+    /// Whether other processes may write to it too.
+    fn is_shared(&self) -> bool {
+        false
+    }
+    /// What other processes committed behind the position; without one, only where the log stands.
+    async fn changes_by_others(&self, since: Option<FeedPosition>) -> Result<ForeignChanges, StoreError> {
+        let position = since.unwrap_or_default();
+        Ok(ForeignChanges { position, ..ForeignChanges::default() })
+    }
+    /// Takes a lease that nobody holds, or renews it; `None` while somebody else has it.
+    async fn claim_lease(
+        &self,
+        name: &'static str,
+        holder: &str,
+        term: Duration,
+    ) -> Result<Option<JobLease>, StoreError>;
+    /// Lets a lease go before its time.
+    async fn release_lease(&self, lease: &JobLease) -> Result<(), StoreError>;
 }
 
 /// Microseconds after the Unix epoch, the precision of every time in the database.

@@ -19,20 +19,22 @@ pub enum StoreError {
     #[error("changed by another request")]
     Conflict,
     /// The database was written by a newer release.
-    #[error("{} has schema version {found}, this release knows up to {known}: install the newer release again or restore a backup", path.display())]
+    #[error(
+        "{database} has schema version {found}, this release knows up to {known}: install the newer release again or restore a backup"
+    )]
     NewerSchema {
         /// The database.
-        path: PathBuf,
+        database: String,
         /// The version in the database.
         found: i64,
         /// The newest version this release knows.
         known: i64,
     },
     /// A migration recorded in the database is not the one this release ships under that number.
-    #[error("migration {version} of {} differs from the one this release ships", path.display())]
+    #[error("migration {version} of {database} differs from the one this release ships")]
     ForeignSchema {
         /// The database.
-        path: PathBuf,
+        database: String,
         /// Number of the migration.
         version: i64,
     },
@@ -50,6 +52,32 @@ pub enum StoreError {
         /// What the database said.
         detail: String,
     },
+    /// The address of the database cannot be used. It is not repeated: it may hold a password.
+    #[error("the address of the database cannot be used: {0}; write postgres://USER@HOST:PORT/DATABASE")]
+    InvalidDatabaseUrl(&'static str),
+    /// The database does not let us in, or is not one we can rely on. Waiting does not help.
+    #[error("{database}: {detail}; {fix}")]
+    Refused {
+        /// The database.
+        database: String,
+        /// What it said.
+        detail: String,
+        /// What to do.
+        fix: String,
+    },
+    /// The database cannot be reached, is overloaded or does not answer. Nothing was written.
+    #[error("the database is not available: {detail}")]
+    Unavailable {
+        /// What was noticed.
+        detail: String,
+    },
+    /// The connection broke while a change was committed, and the database did not come back in time to say whether it
+    /// was. It may have been made.
+    #[error("the connection to the database broke during a commit, and whether it was made could not be found out")]
+    OutcomeUnknown,
+    /// The lease under which a job worked was taken over by another process. Nothing was written.
+    #[error("another process has taken this job over")]
+    LeaseLost,
     /// What lies at this place was not put there by this store: damaged, moved or forged.
     #[error("{place} is damaged")]
     Corrupt {
@@ -129,6 +157,16 @@ pub enum ShareFault {
 }
 
 impl StoreError {
+    /// Whether the same request may succeed in a moment, and nothing was written by this one.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Conflict | Self::Unavailable { .. })
+    }
+
+    pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
+        Self::Unavailable { detail: detail.into() }
+    }
+
     pub(crate) fn backend(call: &'static str, detail: impl std::fmt::Display) -> Self {
         Self::Backend { call, detail: detail.to_string() }
     }

@@ -9,7 +9,8 @@
 //!
 //! Everything is changed by one [`Changes`] value: expected versions, puts, deletes, inventory rows. [`Store::commit`]
 //! applies it atomically and returns when it is durable; [`Store::transact`] repeats a read-compute-commit when another
-//! caller was faster. Where the bytes lie is a [`backend::Backend`]: SQLite, or memory for tests.
+//! caller was faster. Where the bytes lie is a [`backend::Backend`]: SQLite, PostgreSQL,
+//! or memory for tests.
 //!
 //! Reading order: `store.rs`, `changes.rs`, `view.rs`, then `barrier.rs` for the keys and `backend.rs` for the disk.
 
@@ -23,7 +24,7 @@ mod store;
 mod view;
 mod wiped;
 
-pub use backend::Sequence;
+pub use backend::{DatabaseReport, FeedPosition, ForeignChanges, JobLease, PostgresConfig, PostgresTls, Sequence};
 #[doc(hidden)]
 pub use barrier::fuzzing;
 pub use barrier::{
@@ -41,5 +42,5 @@ pub use ssh_inventory::{
     SshCertificate, SshCertificateKind, SshChange, SshFilter, SshInventory, SshPage, SshRevocation, SshRevocationOrder,
     SshRevocationTarget,
 };
-pub use store::{Clock, Store};
+pub use store::{Clock, Store, under_lease};
 pub use view::{Entry, Page, View};

@@ -2,7 +2,7 @@
 
 use crate::{
     Barrier, Certificates, Changes, Sequence, SshInventory, StoreError, View,
-    backend::{Backend, Memory, Sqlite},
+    backend::{Backend, Expectation, FeedPosition, ForeignChanges, JobLease, Memory, Postgres, PostgresConfig, Sqlite},
 };
 use jiff::Timestamp;
 use std::{path::Path, sync::Arc, time::Duration};
@@ -15,6 +15,17 @@ const ATTEMPTS: u32 = 100;
 
 /// How many of the first attempts follow each other without a pause.
 const EAGER_ATTEMPTS: u32 = 4;
+
+tokio::task_local! {
+    /// The lease under which the present task works.
+    static LEASE: JobLease;
+}
+
+/// Runs a job: whatever it commits is refused with [`StoreError::LeaseLost`] once another process holds the lease. What
+/// the job spawns is to be wrapped again.
+pub async fn under_lease<F: Future>(lease: JobLease, job: F) -> F::Output {
+    LEASE.scope(lease, job).await
+}
 
 /// A sealed store. Cheap to clone; the last clone dropped closes the database.
 #[derive(Clone)]
@@ -37,6 +48,15 @@ impl Store {
     /// what the system said.
     pub async fn sqlite(path: &Path, clock: Clock) -> Result<Self, StoreError> {
         Self::on(Arc::new(Sqlite::open(path).await?), clock).await
+    }
+
+    /// The store in a PostgreSQL database that other processes may use too; its tables are made or migrated as needed.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] with what to do, [`StoreError::Unavailable`], [`StoreError::NewerSchema`], or what the
+    /// database said.
+    pub async fn postgres(config: PostgresConfig, clock: Clock) -> Result<Self, StoreError> {
+        Self::on(Arc::new(Postgres::open(config).await?), clock).await
     }
 
     /// An empty store in memory, gone when it is dropped.
@@ -88,17 +108,55 @@ impl Store {
         self.backend.sequence().await
     }
 
+    /// Whether other processes may use the same database, so that what was read may be changed by them.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.backend.is_shared()
+    }
+
+    /// What other processes committed behind the position; without one, only where to begin.
+    ///
+    /// # Errors
+    /// The database's failure.
+    pub async fn changes_by_others(&self, since: Option<FeedPosition>) -> Result<ForeignChanges, StoreError> {
+        self.backend.changes_by_others(since).await
+    }
+
+    /// Takes the lease of a job, or renews it; `None` while another process has it.
+    ///
+    /// # Errors
+    /// The database's failure.
+    pub async fn claim_lease(
+        &self,
+        name: &'static str,
+        holder: &str,
+        term: Duration,
+    ) -> Result<Option<JobLease>, StoreError> {
+        self.backend.claim_lease(name, holder, term).await
+    }
+
+    /// Lets a lease go, so that another process need not wait for its end.
+    ///
+    /// # Errors
+    /// The database's failure.
+    pub async fn release_lease(&self, lease: &JobLease) -> Result<(), StoreError> {
+        self.backend.release_lease(lease).await
+    }
+
     /// Applies the changes atomically; on return they are durable.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if an expectation does not hold (nothing was written), [`StoreError::Sealed`], or the
-    /// database's failure (nothing was acknowledged).
+    /// [`StoreError::Conflict`] if an expectation does not hold (nothing was written), [`StoreError::Sealed`],
+    /// [`StoreError::OutcomeUnknown`], or the database's failure (nothing was acknowledged).
     pub async fn commit(&self, changes: Changes) -> Result<Sequence, StoreError> {
         self.barrier.unsealed()?;
         if changes.is_empty() {
             return self.backend.sequence().await;
         }
-        let batch = changes.seal(&self.barrier).await?;
+        let mut batch = changes.seal(&self.barrier).await?;
+        if let Ok(JobLease { name, holder, epoch }) = LEASE.try_with(Clone::clone) {
+            batch.expectations.push(Expectation::Lease { name, holder, epoch });
+        }
         self.backend.apply(batch).await
     }
 

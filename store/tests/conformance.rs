@@ -1,9 +1,11 @@
-//! One list of what every backend must do, run on memory and on SQLite.
+//! One list of what every backend must do, run on memory, on SQLite and on PostgreSQL.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on fails")]
 
 #[path = "common/place.rs"]
 mod common;
+#[path = "common/server.rs"]
+mod server;
 
 #[path = "conformance/certificates.rs"]
 mod certificates;
@@ -11,11 +13,14 @@ mod certificates;
 mod entries;
 #[path = "conformance/histories.rs"]
 mod histories;
+#[path = "conformance/leases.rs"]
+mod leases;
 #[path = "conformance/ssh.rs"]
 mod ssh;
 
 use chancery_store::{BarrierPhase, Changes, StoreError};
 use common::Place;
+use server::Database;
 
 /// Runs the list on one backend after another; a case gets a fresh, unsealed store.
 macro_rules! conformance {
@@ -34,6 +39,15 @@ macro_rules! conformance {
                 async fn $case() {
                     let place = super::Place::sqlite();
                     super::$module::$case(place.open().await).await;
+                }
+            )+)+
+        }
+        mod on_postgres {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                #[ignore = "needs PostgreSQL: scripts/with_postgres.py"]
+                async fn $case() {
+                    super::$module::$case(super::Database::new().await.initialized().await.0).await;
                 }
             )+)+
         }
@@ -74,6 +88,9 @@ conformance! {
         a_search_goes_on_behind_a_row_that_was_deleted,
         deleting_a_mount_leaves_the_others,
         certificates_and_entries_change_together_or_not_at_all;
+    leases:
+        a_lease_has_one_holder_until_its_end,
+        what_is_committed_under_a_lost_lease_is_refused;
     ssh:
         an_ssh_certificate_is_read_back_whole,
         an_ssh_serial_number_is_used_once_per_mount,

@@ -158,6 +158,7 @@ impl From<TransitError> for Fault {
         let text = error.to_string();
         match error {
             TransitError::Store(StoreError::Sealed) => Self::Sealed,
+            TransitError::Store(error) if error.is_temporary() => Self::Busy { retry_after: Duration::from_secs(1) },
             TransitError::Hsm(error) if error.is_busy() => Self::Busy { retry_after: Duration::from_secs(1) },
             TransitError::Unreserved | TransitError::NotLoaded => Self::Busy { retry_after: Duration::from_secs(1) },
             TransitError::Bug(_) => Self::Bug(text),

@@ -1,7 +1,9 @@
 //! Our own configuration, in TOML. The structs are the schema: what they do not name is a mistake.
 
 use super::{
-    CheckpointConfig, Config, ConfigError, HsmConfig, SecretReference, StorageConfig, find_module, reference::file_path,
+    CheckpointConfig, Config, ConfigError, HsmConfig, PostgresStorage, SecretReference, StorageConfig, find_module,
+    postgres::{self, Beside},
+    reference::file_path,
 };
 use crate::{
     audit::NewDevice,
@@ -68,6 +70,11 @@ struct Listener {
 #[serde(deny_unknown_fields)]
 struct Storage {
     url: Option<String>,
+    password: Option<String>,
+    tls_ca: Option<String>,
+    tls_cert: Option<String>,
+    tls_key: Option<String>,
+    connections: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -161,7 +168,7 @@ pub(super) fn read(text: &str, base: &Path) -> Result<Config, ConfigError> {
         });
     }
     let hsm = document.hsm.as_ref().map(|hsm| hsm.read(base)).transpose()?;
-    let storage = document.storage.read(&state)?;
+    let storage = document.storage.read(&state, base)?;
     let settings = settings(&document, hsm.is_some(), &storage, &state)?;
     Ok(Config {
         listeners,
@@ -188,9 +195,7 @@ fn settings(
     if let Some(version) = &document.compat.api_version {
         settings.api_version.clone_from(version);
     }
-    if *storage == StorageConfig::Memory {
-        "inmem".clone_into(&mut settings.storage_type);
-    }
+    storage.kind().clone_into(&mut settings.storage_type);
     settings.cluster_name.clone_from(&document.cluster_name);
     if let Some(address) = &document.api_address {
         settings.api_address.clone_from(address);
@@ -236,12 +241,40 @@ impl Listener {
 }
 
 impl Storage {
-    fn read(&self, state: &Path) -> Result<StorageConfig, ConfigError> {
-        match self.url.as_deref().unwrap_or("sqlite:chancery.db").split_once(':') {
+    fn read(&self, state: &Path, base: &Path) -> Result<StorageConfig, ConfigError> {
+        let url = self.url.as_deref().unwrap_or("sqlite:chancery.db");
+        if postgres::is_address(url) {
+            let beside = self.beside(base)?;
+            return Ok(StorageConfig::Postgres(Box::new(PostgresStorage::without_password(url, beside)?)));
+        }
+        let only = [&self.password, &self.tls_ca, &self.tls_cert, &self.tls_key];
+        if self.connections.is_some() || only.into_iter().any(Option::is_some) {
+            let what = "storage has settings that only a PostgreSQL database has";
+            return Err(ConfigError::new(what, "remove them, or give storage.url = \"postgres://USER@HOST/DATABASE\""));
+        }
+        match url.split_once(':') {
             Some(("sqlite", path)) if !path.is_empty() => Ok(StorageConfig::Sqlite(state.join(path))),
             Some(("memory", _)) => Ok(StorageConfig::Memory),
-            _ => Err(ConfigError::new("storage.url is not understood", "write sqlite:PATH or memory:")),
+            _ => {
+                let fix = "write sqlite:PATH, postgres://USER@HOST:PORT/DATABASE or memory:";
+                Err(ConfigError::new("storage.url is not understood", fix))
+            }
         }
+    }
+
+    fn beside(&self, base: &Path) -> Result<Beside, ConfigError> {
+        let password = self.password.as_deref();
+        let certificate = match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => Some((file_path(certificate, base)?, file_path(key, base)?)),
+            (None, None) => None,
+            _ => return Err(ConfigError::new("storage has only one of tls_cert and tls_key", "give both or neither")),
+        };
+        Ok(Beside {
+            password: password.map(|text| SecretReference::parse("storage.password", text, base)).transpose()?,
+            ca: self.tls_ca.as_deref().map(|path| file_path(path, base)).transpose()?,
+            certificate,
+            connections: self.connections,
+        })
     }
 }
 

@@ -3,8 +3,9 @@
 //! what nobody knows is refused.
 
 use super::{
-    CheckpointConfig, Config, ConfigError, HsmConfig, SecretReference, StorageConfig, find_module,
+    CheckpointConfig, Config, ConfigError, HsmConfig, PostgresStorage, SecretReference, StorageConfig, find_module,
     native::{check_bounds, checked_alias, seconds},
+    postgres::Beside,
 };
 use crate::{
     audit::NewDevice,
@@ -100,9 +101,7 @@ pub(super) fn read(text: &str) -> Result<Config, ConfigError> {
     let (hsm, seal) = reader.seal(&document)?;
     let storage = reader.storage(&document)?;
     let mut settings = Settings { seal, audit: audit(&document)?, ..Settings::default() };
-    if storage == StorageConfig::Memory {
-        "inmem".clone_into(&mut settings.storage_type);
-    }
+    storage.kind().clone_into(&mut settings.storage_type);
     settings.kms_libraries = kms_libraries(&document)?;
     settings.cluster_name = string(&document, "cluster_name")?;
     settings.api_address = string(&document, "api_addr")?.unwrap_or_default();
@@ -211,11 +210,30 @@ impl Reader {
                 })?;
                 Ok(StorageConfig::Sqlite(Path::new(&path).join("chancery.db")))
             }
+            "postgresql" => Ok(StorageConfig::Postgres(Box::new(self.postgres(stanza)?))),
             other => {
-                let fix = "use storage \"file\" { path = … } or storage \"inmem\" {}";
+                let fix = "use storage \"file\" { path = … }, \"postgresql\" { connection_url = … } or \"inmem\" {}";
                 Err(ConfigError::new(format!("storage {other:?} is not supported"), fix))
             }
         }
+    }
+
+    /// `storage "postgresql"`. The address may come from the environment, as with OpenBao and Vault.
+    fn postgres(&mut self, stanza: &Map<String, Value>) -> Result<PostgresStorage, ConfigError> {
+        for key in stanza.keys() {
+            if !matches!(key.as_str(), "connection_url" | "max_parallel") {
+                self.warnings.push(format!("storage \"postgresql\": `{key}` means nothing here and is ignored"));
+            }
+        }
+        let variables = ["BAO_PG_CONNECTION_URL", "VAULT_PG_CONNECTION_URL"];
+        let url = variables.iter().find_map(|name| std::env::var(name).ok().filter(|url| !url.is_empty()));
+        let url = url.map_or_else(|| string(stanza, "connection_url"), |url| Ok(Some(url)))?.ok_or_else(|| {
+            ConfigError::new("storage \"postgresql\" has no connection_url", "add connection_url = \"postgres://…\"")
+        })?;
+        let variable = "PGPASSWORD".to_owned();
+        let password = std::env::var_os(&variable).map(|_| SecretReference::Environment(variable));
+        let beside = Beside { password, connections: number(stanza, "max_parallel")?, ..Beside::default() };
+        PostgresStorage::with_password(&url, beside)
     }
 
     fn seal(&mut self, document: &Map<String, Value>) -> Result<(Option<HsmConfig>, SealKind), ConfigError> {
@@ -379,6 +397,21 @@ mod tests {
         assert_eq!(config.listeners.len(), 2);
         assert_eq!(config.storage, StorageConfig::Sqlite("/data/chancery.db".into()));
         assert_eq!(config.warnings.len(), 1);
+    }
+
+    #[test]
+    fn a_postgresql_storage_keeps_its_password_to_itself() {
+        let text = "listener \"tcp\" {\n tls_disable = true\n}\nstorage \"postgresql\" {\n connection_url = \
+                    \"postgres://u:hunter2@db.example:5433/d?sslmode=verify-full\"\n ha_enabled = \"true\"\n max_parallel = 4\n}\n";
+        let config = read(text).unwrap();
+        let StorageConfig::Postgres(storage) = &config.storage else { panic!("{:?}", config.storage) };
+        assert!(storage.is_protected() && storage.password().is_some());
+        assert_eq!(
+            (storage.name().as_str(), config.settings.storage_type.as_str()),
+            ("d on db.example:5433", "postgresql")
+        );
+        assert!(!format!("{config:?}").contains("hunter2"));
+        assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
     }
 
     #[test]

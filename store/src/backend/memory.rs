@@ -3,7 +3,10 @@
 mod inventory;
 mod ssh;
 
-use super::{Backend, Batch, Expectation, Operation, Sequence, StoredEntry, StoredRecord, end_of};
+use super::{
+    Backend, Batch, Expectation, JobLease, Operation, Sequence, StoredEntry, StoredRecord, end_of,
+    local_leases::LocalLeases,
+};
 use crate::{
     StoreError,
     inventory::{
@@ -15,12 +18,13 @@ use async_trait::async_trait;
 use inventory::Inventory;
 use parking_lot::RwLock;
 use ssh::SshRows;
-use std::{collections::BTreeMap, ops::Bound};
+use std::{collections::BTreeMap, ops::Bound, time::Duration};
 
 /// A database in memory.
 #[derive(Default)]
 pub struct Memory {
     state: RwLock<State>,
+    leases: LocalLeases,
 }
 
 #[derive(Default)]
@@ -40,6 +44,8 @@ impl State {
                 self.entries.get(path).is_some_and(|entry| entry.version == *version)
             }
             Expectation::Record { name, version } => self.records.get(name).map(|record| record.version) == *version,
+            // Judged before the others.
+            Expectation::Lease { .. } => true,
         }
     }
 
@@ -72,6 +78,7 @@ impl State {
 #[async_trait]
 impl Backend for Memory {
     async fn apply(&self, batch: Batch) -> Result<Sequence, StoreError> {
+        self.leases.check(&batch)?;
         let mut state = self.state.write();
         if !batch.expectations.iter().all(|expectation| state.holds(expectation)) {
             return Err(StoreError::Conflict);
@@ -174,6 +181,20 @@ impl Backend for Memory {
         let query = CertificateQuery { filter, ..CertificateQuery::default() };
         let found = self.state.read().inventory.search(&query).len();
         Ok(u64::try_from(found).unwrap_or(u64::MAX))
+    }
+
+    async fn claim_lease(
+        &self,
+        name: &'static str,
+        holder: &str,
+        term: Duration,
+    ) -> Result<Option<JobLease>, StoreError> {
+        Ok(self.leases.claim(name, holder, term))
+    }
+
+    async fn release_lease(&self, lease: &JobLease) -> Result<(), StoreError> {
+        self.leases.release(lease);
+        Ok(())
     }
 }
 

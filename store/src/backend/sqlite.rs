@@ -13,7 +13,7 @@ mod schema;
 mod ssh;
 mod writer;
 
-use super::{Backend, Batch, Sequence, StoredEntry, StoredRecord};
+use super::{Backend, Batch, JobLease, Sequence, StoredEntry, StoredRecord, local_leases::LocalLeases};
 use crate::{
     StoreError,
     inventory::{
@@ -24,7 +24,7 @@ use crate::{
 use async_trait::async_trait;
 use readers::Readers;
 use rusqlite::{Connection, OpenFlags};
-use std::path::Path;
+use std::{path::Path, time::Duration};
 use writer::Writer;
 
 /// Releases before this one can, in rare races, overwrite a WAL that was just restarted.
@@ -34,6 +34,7 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 pub struct Sqlite {
     readers: Readers,
     writer: Writer,
+    leases: LocalLeases,
 }
 
 impl Sqlite {
@@ -59,7 +60,7 @@ impl Sqlite {
         schema::migrate(&mut connection)?;
         let readers = Readers::open(&files.database)?;
         let writer = Writer::start(connection, files)?;
-        Ok(Self { readers, writer })
+        Ok(Self { readers, writer, leases: LocalLeases::default() })
     }
 }
 
@@ -77,7 +78,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)
         .map_err(|error| StoreError::backend("sqlite3_open_v2", format!("{}: {error}", path.display())))?;
-    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(failed("sqlite3_busy_timeout"))?;
+    connection.busy_timeout(Duration::from_secs(5)).map_err(failed("sqlite3_busy_timeout"))?;
     connection.set_prepared_statement_cache_capacity(64);
     connection
         .execute_batch(
@@ -124,6 +125,7 @@ fn limit(limit: Option<usize>) -> i64 {
 #[async_trait]
 impl Backend for Sqlite {
     async fn apply(&self, batch: Batch) -> Result<Sequence, StoreError> {
+        self.leases.check(&batch)?;
         self.writer.apply(batch).await
     }
 
@@ -178,6 +180,20 @@ impl Backend for Sqlite {
 
     async fn count(&self, filter: CertificateFilter) -> Result<u64, StoreError> {
         self.readers.run(move |connection| certificates::count(connection, &filter)).await
+    }
+
+    async fn claim_lease(
+        &self,
+        name: &'static str,
+        holder: &str,
+        term: Duration,
+    ) -> Result<Option<JobLease>, StoreError> {
+        Ok(self.leases.claim(name, holder, term))
+    }
+
+    async fn release_lease(&self, lease: &JobLease) -> Result<(), StoreError> {
+        self.leases.release(lease);
+        Ok(())
     }
 }
 

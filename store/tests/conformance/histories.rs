@@ -1,6 +1,6 @@
-//! Random histories: both backends must answer the same to everything.
+//! Random histories: all backends must answer the same to everything.
 
-use super::common::Place;
+use super::{common::Place, server::Database};
 use chancery_store::{Changes, Page, Store, StoreError};
 use jiff::Timestamp;
 use proptest::{collection::vec, prelude::*};
@@ -104,13 +104,32 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let place = Place::sqlite();
-            let (memory, sqlite) = (Place::default().open().await, place.open().await);
-            let mut folders = folders;
-            folders.push(String::new());
-            for steps in &history {
-                assert_eq!(apply(&memory, steps).await, apply(&sqlite, steps).await, "{steps:?}");
-            }
-            assert_eq!(everything(&memory, &folders, limit).await, everything(&sqlite, &folders, limit).await);
+            same(Place::default().open().await, place.open().await, &history, folders, limit).await;
         });
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    #[ignore = "needs PostgreSQL: scripts/with_postgres.py"]
+    fn memory_and_postgres_answer_the_same(
+        history in vec(vec(step(), 1..6), 1..25),
+        folders in vec(key(), 3),
+        limit in 0_usize..4,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (postgres, _) = Database::new().await.initialized().await;
+            same(Place::default().open().await, postgres, &history, folders, limit).await;
+        });
+    }
+}
+
+async fn same(memory: Store, other: Store, history: &[Vec<Step>], mut folders: Vec<String>, limit: usize) {
+    folders.push(String::new());
+    for steps in history {
+        assert_eq!(apply(&memory, steps).await, apply(&other, steps).await, "{steps:?}");
+    }
+    assert_eq!(everything(&memory, &folders, limit).await, everything(&other, &folders, limit).await);
 }

@@ -4,12 +4,15 @@ use async_trait::async_trait;
 use chancery_store::{
     Certificate, CertificateFilter, CertificateQuery, Page, RevokedCertificate, RevokedPage, RevokedScope, Sequence,
     SerialPage, SshCertificate, SshFilter, SshPage, SshRevocation, StoreError,
-    backend::{Backend, Batch, Memory, SshBackend, StoredEntry, StoredRecord},
+    backend::{Backend, Batch, JobLease, Memory, SshBackend, StoredEntry, StoredRecord},
 };
 use jiff::Timestamp;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
 };
 
 pub(crate) struct Counting {
@@ -110,6 +113,19 @@ impl Backend for Counting {
 
     async fn count(&self, filter: CertificateFilter) -> Result<u64, StoreError> {
         self.inner.count(filter).await
+    }
+
+    async fn claim_lease(
+        &self,
+        name: &'static str,
+        holder: &str,
+        term: Duration,
+    ) -> Result<Option<JobLease>, StoreError> {
+        self.inner.claim_lease(name, holder, term).await
+    }
+
+    async fn release_lease(&self, lease: &JobLease) -> Result<(), StoreError> {
+        self.inner.release_lease(lease).await
     }
 }
 

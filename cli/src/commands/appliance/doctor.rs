@@ -93,7 +93,7 @@ fn examine(flags: &DoctorFlags) -> Result<Vec<Finding>> {
     findings.push(Finding::ok("configuration", detail));
     findings.extend(config.warnings.iter().map(|text| Finding::warn("configuration", text, "remove the setting")));
     findings.extend(config.listeners.iter().flat_map(parts::listener));
-    findings.extend(parts::storage(&config.storage));
+    findings.extend(parts::storage(&config.storage)?);
     findings.extend(parts::audit(&config.settings.audit));
     match &config.hsm {
         Some(hsm) => findings.extend(parts::hsm(hsm)?),

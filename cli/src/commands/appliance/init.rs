@@ -30,6 +30,24 @@ pub(crate) struct InitFlags {
     /// Where the database and the audit log go [default: --dir]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// Database instead of a file in --state-dir: postgres://USER@HOST:PORT/DATABASE, without a password
+    #[arg(long, value_name = "URL")]
+    storage: Option<String>,
+    /// File that holds the database password
+    #[arg(long, value_name = "FILE", requires = "storage", group = "database_password")]
+    storage_password_file: Option<PathBuf>,
+    /// Environment variable that holds the database password
+    #[arg(long, value_name = "NAME", requires = "storage", group = "database_password")]
+    storage_password_env: Option<String>,
+    /// systemd credential that holds the database password
+    #[arg(long, value_name = "NAME", requires = "storage", group = "database_password")]
+    storage_password_credential: Option<String>,
+    /// PEM file of the CA that the database's certificate comes from [default: the system's CAs]
+    #[arg(long, value_name = "FILE", requires = "storage")]
+    storage_ca: Option<PathBuf>,
+    /// The database is in use already: write the configuration of one more server, initialize nothing
+    #[arg(long, requires = "storage")]
+    join: bool,
     /// PKCS#11 module: a path, or a name such as softhsm2
     #[arg(long)]
     module: Option<String>,
@@ -102,6 +120,10 @@ pub(crate) fn run(flags: &InitFlags, output: &Output) -> Result<()> {
         .map_err(|error| Failure::local("these settings do not go together").because(error))?;
     files::directory(&flags.dir)?;
     files::create(&path, &text)?;
+    if flags.join {
+        let next = format!("Next:  chancery doctor --config {0}\n       chancery server --config {0}", path.display());
+        return print(&format!("Configuration   {}\n\n{next}", path.display()));
+    }
     // Initialization answers with secrets: it goes over a loopback port that nobody else knows, not over the real ones.
     config.listeners = loopback()?;
     let made = initialize(config, flags).inspect_err(|_| {
@@ -185,17 +207,35 @@ fn configuration(flags: &InitFlags, choices: &Choices) -> String {
         "# Written by `chancery init`. Every setting: docs/configuration.md\n\
          state_dir = {state}\n\n\
          [listener.api]\naddress = {listen}\n{tls}\n\
-         [storage]\nurl = \"sqlite:chancery.db\"\n\n\
+         [storage]\n{storage}\n\
          [hsm]\nmodule = {module}\ntoken = {token}\npin = {pin}\nsessions = 8\n\n\
          [seal]\ntype = \"pkcs11\"\nkek_label = {label}\n\n\
          [audit.file]\npath = \"audit.jsonl\"\n",
         state = quoted(&absolute(state).unwrap_or_else(|_| state.to_owned())),
         listen = json!(flags.listen),
+        storage = storage(flags),
         module = quoted(&choices.module),
         token = json!(choices.token),
         pin = json!(choices.pin),
         label = json!(flags.kek_label),
     )
+}
+
+/// What stands in `[storage]`.
+fn storage(flags: &InitFlags) -> String {
+    let Some(url) = &flags.storage else { return "url = \"sqlite:chancery.db\"\n".to_owned() };
+    let given = |path: &Path| absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
+    let password = match (&flags.storage_password_file, &flags.storage_password_env, &flags.storage_password_credential)
+    {
+        (Some(path), _, _) => Some(format!("file:{}", given(path))),
+        (_, Some(name), _) => Some(format!("env:{name}")),
+        (_, _, Some(name)) => Some(format!("cred:{name}")),
+        _ => None,
+    };
+    let settings =
+        [("url", Some(url.clone())), ("password", password), ("tls_ca", flags.storage_ca.as_deref().map(given))];
+    let lines = settings.into_iter().filter_map(|(key, value)| Some(format!("{key} = {}\n", json!(value?))));
+    lines.collect()
 }
 
 fn loopback() -> Result<Vec<chancery_server::http::listener::ListenerConfig>> {
@@ -264,6 +304,22 @@ mod tests {
         assert_eq!(config.listeners.len(), 1);
         assert!(config.listeners[0].tls.is_some() && config.hsm.is_some());
         assert_eq!(config.settings.audit.len(), 1);
+    }
+
+    #[test]
+    fn a_database_on_a_server_is_written_without_its_password() {
+        let directory = tempfile::tempdir().unwrap();
+        let module = directory.path().join("module.so");
+        fs::write(&module, "").unwrap();
+        let choices = || Choices { module: module.clone(), token: "t".to_owned(), pin: "env:PIN".to_owned() };
+        let words =
+            ["--storage", "postgres://c@db.example/chancery", "--storage-password-env", "DB", "--storage-ca", "ca.pem"];
+        let text = configuration(&flags(&words), &choices());
+        let config = Config::from_toml(&text, directory.path()).unwrap();
+        assert!(format!("{:?}", config.storage).contains("chancery on db.example:5432"), "{:?}", config.storage);
+        let text = configuration(&flags(&["--storage", "postgres://c:hunter2@db.example/chancery"]), &choices());
+        let refused = Config::from_toml(&text, directory.path()).unwrap_err().to_string();
+        assert!(refused.contains("storage.password") && !refused.contains("hunter2"), "{refused}");
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl Database {
             .build()
             .map_err(|error| Failure::local("cannot start the connection's thread").because(error))?;
         let (client, connection) = runtime
-            .block_on(config.connect(tls))
+            .block_on(config.connect(tls.connector))
             .map_err(|error| advised(failed(&format!("connecting to {name}"), &error), &error))?;
         // It ends with the client, and what goes wrong with it is told to whoever queries.
         drop(runtime.spawn(connection));

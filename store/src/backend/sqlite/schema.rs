@@ -32,12 +32,12 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), StoreErr
     let known = MIGRATIONS.last().map_or(0, |migration| migration.version);
     let found = applied(connection)?;
     if let Some((newest, _)) = found.last().filter(|(newest, _)| *newest > known) {
-        return Err(StoreError::NewerSchema { path: path.to_owned(), found: *newest, known });
+        return Err(StoreError::NewerSchema { database: path.display().to_string(), found: *newest, known });
     }
     for (version, checksum) in found {
         let ours = MIGRATIONS.iter().find(|migration| migration.version == version);
         if ours.is_none_or(|migration| migration.checksum() != checksum) {
-            return Err(StoreError::ForeignSchema { path: path.to_owned(), version });
+            return Err(StoreError::ForeignSchema { database: path.display().to_string(), version });
         }
     }
     Ok(())

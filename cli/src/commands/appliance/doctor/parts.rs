@@ -4,7 +4,7 @@ use super::{Finding, machine};
 use crate::{failure::Result, remote::Remote};
 use chancery_server::{
     audit::{NewDevice, verify},
-    config::{HsmConfig, SecretReference, StorageConfig},
+    config::{HsmConfig, PostgresStorage, SecretReference, StorageConfig},
     http::{listener::ListenerConfig, tls::TlsSource},
 };
 use std::{
@@ -81,10 +81,60 @@ fn expiry(path: &Path) -> Finding {
     }
 }
 
-pub(super) fn storage(config: &StorageConfig) -> Vec<Finding> {
-    let StorageConfig::Sqlite(path) = config else {
-        return vec![Finding::warn("storage", "in memory: gone at every stop", "storage.url = \"sqlite:chancery.db\"")];
-    };
+pub(super) fn storage(config: &StorageConfig) -> Result<Vec<Finding>> {
+    match config {
+        StorageConfig::Sqlite(path) => Ok(sqlite(path)),
+        StorageConfig::Postgres(database) => postgres(database),
+        StorageConfig::Memory => {
+            let fix = "storage.url = \"sqlite:chancery.db\"";
+            Ok(vec![Finding::warn("storage", "in memory: gone at every stop", fix)])
+        }
+    }
+}
+
+/// Connects as the server would, and looks at what it finds there.
+fn postgres(database: &PostgresStorage) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    match database.password() {
+        Some(SecretReference::File(path)) => findings.push(machine::private_file("database password", path)),
+        Some(SecretReference::Inline(_)) => findings.push(Finding::warn(
+            "database password",
+            "stands in the configuration",
+            "move it: PGPASSWORD in the environment, or storage.password in a .toml file",
+        )),
+        _ => {}
+    }
+    if !database.is_protected() && !database.is_near() {
+        findings.push(Finding::warn(
+            "storage",
+            format!("{} is reached over the network without TLS", database.name()),
+            "remove sslmode=disable and name the database's CA (storage.tls_ca)",
+        ));
+    }
+    let runtime = super::super::runtime()?;
+    findings.push(match runtime.block_on(chancery_server::examine_database(database)) {
+        Ok(report) if report.schema == 0 => Finding::warn(
+            "database",
+            format!("{}: PostgreSQL {}, no tables yet", database.name(), report.server),
+            "chancery init, or chancery operator init",
+        ),
+        Ok(report) => Finding::ok(
+            "database",
+            format!(
+                "{}: PostgreSQL {}, connected in {} ms, schema {} of {}",
+                database.name(),
+                report.server,
+                report.connected_in.as_millis(),
+                report.schema,
+                report.known
+            ),
+        ),
+        Err(error) => Finding::fail("database", error.to_string(), "docs/operations.md, \"PostgreSQL\""),
+    });
+    Ok(findings)
+}
+
+fn sqlite(path: &Path) -> Vec<Finding> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut findings = vec![machine::durable_directory("storage", directory)];
     if path.exists() {
