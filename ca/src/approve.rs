@@ -252,7 +252,8 @@ impl Role {
                 "URI Subject Alternative Names were provided via {were} which are not valid for this role"
             ));
         }
-        self.check_other_names(names)
+        self.check_other_names(names)?;
+        names.check_form()
     }
 
     fn check_other_names(&self, names: &AlternativeNames) -> Result<(), CaError> {

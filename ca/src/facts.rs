@@ -141,7 +141,7 @@ impl CertificateFacts {
 }
 
 fn timestamp(seconds: i64) -> Result<Timestamp, CaError> {
-    Timestamp::from_second(seconds).map_err(unparsed)
+    crate::validity::read_second(seconds).map_err(unparsed)
 }
 
 fn unparsed(detail: impl std::fmt::Display) -> CaError {

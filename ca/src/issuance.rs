@@ -149,7 +149,8 @@ impl CertificateAuthority {
         let draft = profile::encode(approved, SerialNumber::random()?, signatory)?;
         let may_outlive_issuer =
             signing.issuer.is_some_and(|issuer| issuer.record.leaf_not_after_behavior == LeafNotAfter::Permit);
-        let around = Surroundings { issuer: facts, algorithm: &algorithm.identifier, may_outlive_issuer };
+        let around =
+            Surroundings { issuer: facts, algorithm: &algorithm.identifier, may_outlive_issuer, urls: signing.urls };
         let linted = lint::lint(draft, around)?;
         if let Some(record) = signing.record {
             self.record_intent(&linted, signing.issuer_id, record).await?;

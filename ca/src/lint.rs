@@ -3,16 +3,22 @@
 //! The draft was written with `x509-cert`; it is read here with `x509-parser`, and compared with what was approved and
 //! with the issuer. A [`Linted`] owns the very bytes that were looked at, and nothing else can be signed.
 
+mod canonical;
 mod extensions;
 mod names;
+mod purpose;
+mod qualifiers;
+mod verbatim;
 
 use crate::{
     approve::{Approved, Purpose},
     facts::CertificateFacts,
     profile::Draft,
     serial::SerialNumber,
+    urls::Urls,
+    validity::written_second,
 };
-use x509_parser::{certificate::TbsCertificate, prelude::FromDer, x509::X509Version};
+use x509_parser::{asn1_rs::Any, certificate::TbsCertificate, prelude::FromDer, x509::X509Version};
 
 /// Bytes that passed every lint.
 #[derive(Debug)]
@@ -31,6 +37,8 @@ pub struct Surroundings<'a> {
     pub algorithm: &'a [u8],
     /// Whether the issuer lets certificates outlive it (`leaf_not_after_behavior: permit`).
     pub may_outlive_issuer: bool,
+    /// Where the issuer publishes.
+    pub urls: &'a Urls,
 }
 
 /// Why a certificate is not signed.
@@ -76,18 +84,19 @@ impl Linted {
 pub fn lint(draft: Draft, around: Surroundings<'_>) -> Result<Linted, LintFailure> {
     let Draft { tbs, serial, approved } = draft;
     {
-        let (rest, parsed) =
-            TbsCertificate::from_der(&tbs).map_err(|error| LintFailure::new("parses", error.to_string()))?;
+        let (rest, parsed) = <TbsCertificate<'_> as FromDer<_>>::from_der(&tbs)
+            .map_err(|error| LintFailure::new("parses", error.to_string()))?;
         if !rest.is_empty() {
             return Err(LintFailure::new("parses", "bytes follow the certificate"));
         }
+        canonical::check(&tbs)?;
         fixed_fields(&parsed, &serial, around)?;
         validity(&parsed, &approved, around)?;
         if parsed.subject.as_raw() != approved.subject || parsed.subject_pki.raw != approved.public_key.der() {
             return Err(LintFailure::new("says what was approved", "subject or key differ from what was approved"));
         }
         names::check(&parsed, &approved, around.issuer)?;
-        extensions::check(&parsed, &approved, around.issuer)?;
+        extensions::check(&parsed, &approved, around)?;
         authority(&approved, around.issuer)?;
     }
     Ok(Linted { tbs, serial, approved })
@@ -115,8 +124,7 @@ fn fixed_fields(
         return Err(LintFailure::new("issuer", "differs from the subject of the issuer's certificate"));
     }
     // The inner AlgorithmIdentifier must be the outer one, byte for byte (§4.1.2.3).
-    let inside = contains(parsed.as_ref(), around.algorithm);
-    if !inside {
+    if inner_algorithm(parsed.as_ref()) != Some(around.algorithm) {
         return Err(LintFailure::new("signature algorithm", "differs from the one that will be used"));
     }
     Ok(())
@@ -126,8 +134,8 @@ fn fixed_fields(
 fn validity(parsed: &TbsCertificate<'_>, approved: &Approved, around: Surroundings<'_>) -> Result<(), LintFailure> {
     let fail = |detail: &str| Err(LintFailure::new("validity", detail));
     let (start, end) = (&parsed.validity.not_before, &parsed.validity.not_after);
-    if start.timestamp() != approved.validity.not_before.as_second()
-        || end.timestamp() != approved.validity.not_after.as_second()
+    if start.timestamp() != written_second(approved.validity.not_before)
+        || end.timestamp() != written_second(approved.validity.not_after)
     {
         return fail("differs from what was approved");
     }
@@ -141,7 +149,7 @@ fn validity(parsed: &TbsCertificate<'_>, approved: &Approved, around: Surroundin
         }
     }
     if let Some(issuer) = around.issuer.filter(|_| !around.may_outlive_issuer) {
-        if end.timestamp() > issuer.not_after.as_second() {
+        if end.timestamp() > written_second(issuer.not_after) {
             return fail("ends after the issuer's");
         }
         if start.timestamp() < issuer.not_before.as_second() {
@@ -167,8 +175,13 @@ fn authority(approved: &Approved, issuer: Option<&CertificateFacts>) -> Result<(
     }
 }
 
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    !needle.is_empty() && haystack.windows(needle.len()).any(|window| window == needle)
+/// The third element of the sequence: `[0] version`, `serialNumber`, `signature`.
+fn inner_algorithm(tbs: &[u8]) -> Option<&[u8]> {
+    let (_, sequence) = Any::from_der(tbs).ok()?;
+    let (rest, _version) = Any::from_der(sequence.data).ok()?;
+    let (rest, _serial) = Any::from_der(rest).ok()?;
+    let (behind, _algorithm) = Any::from_der(rest).ok()?;
+    rest.get(..rest.len() - behind.len())
 }
 
 #[cfg(test)]

@@ -111,7 +111,7 @@ pub fn encode(approved: Approved, serial: SerialNumber, signatory: Signatory<'_>
 /// [`CaError::Caller`] before 1970 and after 9999.
 pub fn time(at: Timestamp) -> Result<Time, CaError> {
     let outside = || CaError::Caller(format!("{at} cannot be written in a certificate"));
-    let seconds = u64::try_from(at.as_second()).map_err(|_| outside())?;
+    let seconds = u64::try_from(crate::validity::written_second(at)).map_err(|_| outside())?;
     let since_epoch = Duration::from_secs(seconds);
     match UtcTime::from_unix_duration(since_epoch) {
         Ok(time) => Ok(Time::UtcTime(time)),

@@ -1,6 +1,9 @@
 //! Public keys that strangers present: which kinds are accepted, how strong they must be.
 //!
-//! The SPKI is kept byte for byte: what a CSR was signed with is what the certificate carries.
+//! The SPKI is kept byte for byte: what a CSR was signed with is what the certificate carries. Keys whose private half
+//! anybody can compute, or that no honest generator makes, are told apart in [`weak`].
+
+mod weak;
 
 use crate::oid;
 use aws_lc_rs::digest;
@@ -40,7 +43,7 @@ pub enum PublicKeyKind {
     },
 }
 
-/// Why a key is refused.
+/// Why a key is refused. The texts name the part that is wrong, and its value where that is short.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublicKeyError {
     /// It does not parse.
@@ -53,23 +56,32 @@ pub enum PublicKeyError {
     #[error("x509: invalid ECDSA parameters")]
     ExplicitCurve,
     /// A named curve that is not offered.
-    #[error("x509: unsupported elliptic curve")]
-    Curve,
-    /// The point is not an uncompressed point of the curve's size.
+    #[error("x509: unsupported elliptic curve {0}")]
+    Curve(ObjectIdentifier),
+    /// The point is compressed, of another size than the curve's, or not on the curve.
     #[error("x509: failed to unmarshal elliptic curve point")]
     Point,
+    /// The point generates only a handful of others: anybody can sign for it.
+    #[error("x509: Ed25519 public key is a point of small order")]
+    SmallOrder,
     /// The modulus is too short.
     #[error("RSA keys < 2048 bits are unsafe and not supported")]
     SmallModulus,
     /// The modulus is too long.
     #[error("RSA keys > 8192 bits are not supported: got {0}")]
     LargeModulus(u32),
-    /// The modulus is even or has a small prime factor.
-    #[error("x509: RSA modulus is divisible by a small prime")]
-    WeakModulus,
+    /// The modulus has a small prime factor; 2 where it is even.
+    #[error("x509: RSA modulus is divisible by {0}")]
+    WeakModulus(u64),
+    /// The modulus was made by the Infineon library of CVE-2017-15361.
+    #[error("x509: RSA modulus bears the fingerprint of ROCA (CVE-2017-15361)")]
+    Roca,
+    /// The factors of the modulus are so close that Fermat's method finds them.
+    #[error("x509: RSA modulus is the product of two primes that are too close to each other")]
+    ClosePrimes,
     /// The exponent is even, 1, or enormous.
-    #[error("x509: RSA public exponent is not an odd number from 3 to 2^64")]
-    Exponent,
+    #[error("x509: RSA public exponent {0} is not an odd number from 3 to 2^33")]
+    Exponent(String),
 }
 
 #[derive(Sequence)]
@@ -88,23 +100,13 @@ impl PublicKey {
     /// # Errors
     /// A [`PublicKeyError`] that says what is wrong with it.
     pub fn parse(der: &[u8]) -> Result<Self, PublicKeyError> {
-        let spki = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| PublicKeyError::Malformed)?;
-        let bits = spki.subject_public_key.as_bytes().ok_or(PublicKeyError::Malformed)?;
-        let kind = match spki.algorithm.oid {
-            oid::EC => ec(spki.algorithm.parameters, bits)?,
-            oid::RSA => {
-                if spki.algorithm.parameters.is_some_and(|parameters| !parameters.is_null()) {
-                    return Err(PublicKeyError::Malformed);
-                }
-                rsa(bits)?
-            }
-            oid::ED25519 if spki.algorithm.parameters.is_none() && bits.len() == 32 => PublicKeyKind::Ed25519,
-            oid::ED25519 => return Err(PublicKeyError::Malformed),
-            oid::ML_DSA_44 => ml_dsa(44, spki.algorithm.parameters, bits)?,
-            oid::ML_DSA_65 => ml_dsa(65, spki.algorithm.parameters, bits)?,
-            oid::ML_DSA_87 => ml_dsa(87, spki.algorithm.parameters, bits)?,
-            other => return Err(PublicKeyError::Algorithm(other)),
-        };
+        let (kind, bits) = read(der)?;
+        match kind {
+            PublicKeyKind::Rsa { .. } => weak::check_modulus(rsa_numbers(bits)?.modulus.as_bytes())?,
+            PublicKeyKind::Ec { bits: size } => weak::check_point(size, bits)?,
+            PublicKeyKind::MlDsa { .. } => {}
+            PublicKeyKind::Ed25519 => weak::check_ed25519(bits)?,
+        }
         Ok(Self { der: der.to_vec(), kind })
     }
 
@@ -130,6 +132,14 @@ impl PublicKey {
 }
 
 impl PublicKeyKind {
+    /// The kind of a key that was checked before, without the arithmetic.
+    ///
+    /// # Errors
+    /// A [`PublicKeyError`] where it does not even have the form of one.
+    pub(crate) fn of(der: &[u8]) -> Result<Self, PublicKeyError> {
+        read(der).map(|(kind, _)| kind)
+    }
+
     /// `ec`, `rsa`, `ed25519` or `mldsa`, as roles have it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -163,6 +173,28 @@ impl PublicKeyKind {
     }
 }
 
+/// Form and size; the key's own bits besides.
+fn read(der: &[u8]) -> Result<(PublicKeyKind, &[u8]), PublicKeyError> {
+    let spki = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| PublicKeyError::Malformed)?;
+    let bits = spki.subject_public_key.as_bytes().ok_or(PublicKeyError::Malformed)?;
+    let kind = match spki.algorithm.oid {
+        oid::EC => ec(spki.algorithm.parameters, bits)?,
+        oid::RSA => {
+            if spki.algorithm.parameters.is_some_and(|parameters| !parameters.is_null()) {
+                return Err(PublicKeyError::Malformed);
+            }
+            rsa(bits)?
+        }
+        oid::ED25519 if spki.algorithm.parameters.is_none() && bits.len() == 32 => PublicKeyKind::Ed25519,
+        oid::ED25519 => return Err(PublicKeyError::Malformed),
+        oid::ML_DSA_44 => ml_dsa(44, spki.algorithm.parameters, bits)?,
+        oid::ML_DSA_65 => ml_dsa(65, spki.algorithm.parameters, bits)?,
+        oid::ML_DSA_87 => ml_dsa(87, spki.algorithm.parameters, bits)?,
+        other => return Err(PublicKeyError::Algorithm(other)),
+    };
+    Ok((kind, bits))
+}
+
 fn ec(parameters: Option<AnyRef<'_>>, point: &[u8]) -> Result<PublicKeyKind, PublicKeyError> {
     let curve = parameters
         .and_then(|parameters| parameters.decode_as::<ObjectIdentifier>().ok())
@@ -171,7 +203,7 @@ fn ec(parameters: Option<AnyRef<'_>>, point: &[u8]) -> Result<PublicKeyKind, Pub
         oid::P256 => (256, 32),
         oid::P384 => (384, 48),
         oid::P521 => (521, 66),
-        _ => return Err(PublicKeyError::Curve),
+        other => return Err(PublicKeyError::Curve(other)),
     };
     if point.first() != Some(&4) || point.len() != 1 + 2 * field {
         return Err(PublicKeyError::Point);
@@ -190,23 +222,25 @@ fn ml_dsa(set: u32, parameters: Option<AnyRef<'_>>, key: &[u8]) -> Result<Public
     is_sound.then_some(PublicKeyKind::MlDsa { set }).ok_or(PublicKeyError::Malformed)
 }
 
+fn rsa_numbers(key: &[u8]) -> Result<RsaPublicKey<'_>, PublicKeyError> {
+    RsaPublicKey::from_der(key).map_err(|_| PublicKeyError::Malformed)
+}
+
 fn rsa(key: &[u8]) -> Result<PublicKeyKind, PublicKeyError> {
-    let key = RsaPublicKey::from_der(key).map_err(|_| PublicKeyError::Malformed)?;
-    let modulus = key.modulus.as_bytes();
-    let bits = bit_length(modulus);
+    let key = rsa_numbers(key)?;
+    let bits = bit_length(key.modulus.as_bytes());
     if bits < PublicKey::SMALLEST_RSA {
         return Err(PublicKeyError::SmallModulus);
     }
     if bits > PublicKey::LARGEST_RSA {
         return Err(PublicKeyError::LargeModulus(bits));
     }
-    if SMALL_PRIMES.iter().any(|prime| remainder(modulus, *prime) == 0) {
-        return Err(PublicKeyError::WeakModulus);
-    }
-    let exponent = key.exponent.as_bytes();
-    let is_odd = exponent.last().is_some_and(|byte| byte & 1 == 1);
-    if !is_odd || exponent == [1] || exponent.len() > 8 {
-        return Err(PublicKeyError::Exponent);
+    let bytes = key.exponent.as_bytes();
+    let exponent = bytes.iter().fold(0_u64, |value, byte| (value << 8) | u64::from(*byte));
+    // Longer ones are refused by the library that verifies, which would read as a bad signature.
+    if bytes.len() > 8 || exponent % 2 == 0 || !(3..1 << 33).contains(&exponent) {
+        let shown = if bytes.len() > 8 { format!("of {} bits", bit_length(bytes)) } else { exponent.to_string() };
+        return Err(PublicKeyError::Exponent(shown));
     }
     Ok(PublicKeyKind::Rsa { bits })
 }
@@ -218,62 +252,5 @@ fn bit_length(big_endian: &[u8]) -> u32 {
     u32::try_from(significant.len()).unwrap_or(u32::MAX / 8).saturating_mul(8) - top
 }
 
-fn remainder(big_endian: &[u8], divisor: u64) -> u64 {
-    big_endian.iter().fold(0, |rest, byte| ((rest << 8) | u64::from(*byte)) % divisor)
-}
-
-const SMALL_PRIMES: [u64; 46] = [
-    2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109,
-    113, 127, 131, 137, 139, 149, 151, 157, 163, 167, 173, 179, 181, 191, 193, 197, 199,
-];
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use der::Encode;
-
-    /// The SPKI of an RSA key, for tests of keys no honest generator makes.
-    fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> der::Result<Vec<u8>> {
-        let key = RsaPublicKey { modulus: UintRef::new(modulus)?, exponent: UintRef::new(exponent)? }.to_der()?;
-        spki::SubjectPublicKeyInfo {
-            algorithm: spki::AlgorithmIdentifier { oid: oid::RSA, parameters: Some(AnyRef::NULL) },
-            subject_public_key: der::asn1::BitStringRef::from_bytes(&key)?,
-        }
-        .to_der()
-    }
-
-    fn modulus(last: u8) -> Vec<u8> {
-        let mut modulus = vec![0xa5; 256];
-        if let Some(byte) = modulus.last_mut() {
-            *byte = last;
-        }
-        modulus
-    }
-
-    /// The last byte for which no small prime divides the modulus.
-    fn sound() -> Vec<u8> {
-        (1..=255_u8)
-            .map(modulus)
-            .find(|candidate| SMALL_PRIMES.iter().all(|prime| remainder(candidate, *prime) != 0))
-            .unwrap()
-    }
-
-    #[test]
-    fn weak_rsa_keys_are_refused() {
-        let refuse =
-            |modulus: &[u8], exponent: &[u8]| PublicKey::parse(&rsa_spki(modulus, exponent).unwrap()).unwrap_err();
-        assert!(PublicKey::parse(&rsa_spki(&sound(), &[1, 0, 1]).unwrap()).is_ok());
-        assert_eq!(refuse(&modulus(0xa4), &[1, 0, 1]), PublicKeyError::WeakModulus);
-        assert_eq!(refuse(&sound()[128..], &[1, 0, 1]), PublicKeyError::SmallModulus);
-        assert_eq!(refuse(&[0xff; 1100], &[1, 0, 1]), PublicKeyError::LargeModulus(8800));
-        assert_eq!(refuse(&sound(), &[1]), PublicKeyError::Exponent);
-        assert_eq!(refuse(&sound(), &[4]), PublicKeyError::Exponent);
-        assert_eq!(refuse(&sound(), &[0x7f; 9]), PublicKeyError::Exponent);
-    }
-
-    #[test]
-    fn junk_is_refused() {
-        assert_eq!(PublicKey::parse(&[]).unwrap_err(), PublicKeyError::Malformed);
-        assert_eq!(PublicKey::parse(&[0x30, 0x00]).unwrap_err(), PublicKeyError::Malformed);
-    }
-}
+mod tests;

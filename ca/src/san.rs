@@ -1,6 +1,6 @@
 //! Subject alternative names: what was asked for, and their encoding (RFC 5280 §4.2.1.6).
 
-use crate::{error::CaError, oid::parse_oid};
+use crate::{error::CaError, names::host, oid::parse_oid, subject::is_deceptive};
 use const_oid::ObjectIdentifier;
 use der::{
     Decode, Encode, Tagged,
@@ -107,6 +107,37 @@ impl AlternativeNames {
             && self.others.is_empty()
     }
 
+    /// Refuses what has not the form of its kind, whichever way it came and whatever a role allows.
+    ///
+    /// # Errors
+    /// [`CaError::Caller`] that quotes the first such name.
+    pub fn check_form(&self) -> Result<(), CaError> {
+        let refuse = |text: String| Err(CaError::Caller(text));
+        for name in &self.dns {
+            host::to_ascii(name)?;
+            if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_*".contains(&byte)) {
+                return refuse(format!("subject alternate name {name:?} is not a DNS name"));
+            }
+            if host::is_like_an_address(name) {
+                return refuse(format!(
+                    "subject alternate name {name} is not a DNS name but an IP address: see ip_sans"
+                ));
+            }
+        }
+        if let Some(address) = self.emails.iter().find(|address| !is_mailbox(address)) {
+            return refuse(format!("email address {address:?} is not a mailbox"));
+        }
+        if let Some(uri) = self.uris.iter().find(|uri| !is_uri(uri)) {
+            return refuse(format!("the provided URI Subject Alternative Name {uri:?} is not a valid URI"));
+        }
+        match self.others.iter().find(|other| other.value.chars().any(is_deceptive)) {
+            Some(other) => {
+                refuse(format!("other SAN {} {:?} has a character that is not shown", other.oid, other.value))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Every name as text, for the inventory.
     #[must_use]
     pub fn texts(&self) -> Vec<String> {
@@ -170,6 +201,32 @@ impl AlternativeNames {
     }
 }
 
+/// An absolute URI (RFC 5280 §4.2.1.6): a scheme, a colon, something behind it, nothing outside printable ASCII.
+#[must_use]
+pub fn is_uri(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once(':') else { return false };
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        && !rest.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"\\^`{|}".contains(&byte))
+}
+
+/// A mailbox as RFC 5280 §4.2.1.6 has it, without quoted local parts and without addresses for hosts.
+fn is_mailbox(text: &str) -> bool {
+    let Some((user, domain)) = text.split_once('@') else { return false };
+    let is_user = !user.is_empty()
+        && user.len() <= 64
+        && user.split('.').all(|atom| {
+            !atom.is_empty() && atom.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"(),:;<>@[\\]".contains(&byte))
+        });
+    let is_domain = domain.is_ascii()
+        && host::to_ascii(domain).is_ok()
+        && !domain.contains('*')
+        && host::is_hostname(domain)
+        && !host::is_like_an_address(domain);
+    is_user && is_domain
+}
+
 fn add<T: PartialEq>(list: &mut Vec<T>, item: T) {
     if !list.contains(&item) {
         list.push(item);
@@ -181,11 +238,12 @@ fn ascii(text: &str) -> Result<Ia5String, CaError> {
         .map_err(|_| CaError::Caller(format!("subject alternative name {text:?} has characters outside ASCII")))
 }
 
+/// Four or sixteen octets. An IPv4 address in IPv6 clothes counts as what it is, or it would slip past rules for IPv4.
 fn address(bytes: &[u8]) -> Result<IpAddr, CaError> {
     if let Ok(octets) = <[u8; 4]>::try_from(bytes) {
         return Ok(IpAddr::from(octets));
     }
-    <[u8; 16]>::try_from(bytes).map(IpAddr::from).map_err(|_| {
+    <[u8; 16]>::try_from(bytes).map(|octets| IpAddr::from(octets).to_canonical()).map_err(|_| {
         CaError::Caller(format!("IP subject alternative name of the CSR has {} bytes, not 4 or 16", bytes.len()))
     })
 }
@@ -206,6 +264,70 @@ mod tests {
         let encoded = names.to_general_names().unwrap();
         assert_eq!(AlternativeNames::from_general_names(&encoded).unwrap(), names);
         assert_eq!(names.texts().len(), 6);
+    }
+
+    #[test]
+    fn every_kind_has_its_form() {
+        let dns = |text: &str| AlternativeNames { dns: vec![text.into()], ..AlternativeNames::default() };
+        let email = |text: &str| AlternativeNames { emails: vec![text.into()], ..AlternativeNames::default() };
+        let uri = |text: &str| AlternativeNames { uris: vec![text.into()], ..AlternativeNames::default() };
+        let other = |text: &str| {
+            let others = vec![OtherName { oid: crate::oid::EC, value: text.into() }];
+            AlternativeNames { others, ..AlternativeNames::default() }
+        };
+        for good in [
+            dns("*.a_b.example.com"),
+            dns("1001"),
+            dns("localhost"),
+            email("a.b+c@example.com"),
+            email("root@localhost"),
+            uri("spiffe://trust/x"),
+            uri("urn:uuid:1"),
+            other("user@realm"),
+        ] {
+            assert!(good.check_form().is_ok(), "{good:?}");
+        }
+        for bad in [
+            dns(""),
+            dns("a..b"),
+            dns("a.b."),
+            dns("a b"),
+            dns("a\0.b"),
+            dns("a@b"),
+            dns("a/b"),
+            dns("10.0.0.1"),
+            dns("xn--zzzzzz.de"),
+            dns("0x7f.1"),
+            email("a"),
+            email("@b.c"),
+            email("a@"),
+            email("a@b@c"),
+            email("a b@c"),
+            email("a..b@c"),
+            email("a@10.0.0.1"),
+            email("a@*.b"),
+            email("<a@b>"),
+            email("\"a\"@b"),
+            uri("x"),
+            uri("http:"),
+            uri("http://a b"),
+            uri("1x:y"),
+            uri("http://a<b>"),
+            uri("http://a\r\nb"),
+            other("a\0b"),
+            other("a\u{202e}b"),
+        ] {
+            assert!(bad.check_form().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn ipv4_addresses_in_ipv6_clothes_count_as_ipv4() {
+        let mapped = GeneralName::IpAddress(
+            der::asn1::OctetString::new([&[0; 10][..], &[0xff, 0xff, 10, 0, 0, 1]].concat()).unwrap(),
+        );
+        let names = AlternativeNames::from_general_names(&[mapped]).unwrap();
+        assert_eq!(names.ips, ["10.0.0.1".parse::<IpAddr>().unwrap()]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use x509_cert::{
     name::{RdnSequence, RelativeDistinguishedName},
 };
 
-/// The attributes of a subject. Several values of one kind make one multi-valued RDN.
+/// The attributes of a subject. Each value is an RDN of its own: X.501 allows a type once in an RDN.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "named for the X.520 attributes they become")]
 pub struct Subject {
@@ -46,9 +46,8 @@ impl Subject {
             (oid::SERIAL_NUMBER, std::slice::from_ref(&self.serial_number)),
             (oid::USER_ID, &self.user_ids),
         ] {
-            let attributes = attributes(oid, values)?;
-            if !attributes.is_empty() {
-                sequence.push(RelativeDistinguishedName::try_from(attributes)?);
+            for attribute in attributes(oid, values)? {
+                sequence.push(RelativeDistinguishedName::try_from(vec![attribute])?);
             }
         }
         Ok(sequence.to_der()?)
@@ -62,13 +61,23 @@ fn attributes(oid: ObjectIdentifier, values: &[String]) -> Result<Vec<AttributeT
             unique.push(value);
         }
     }
-    unique.into_iter().map(|value| Ok(AttributeTypeAndValue { oid, value: text(value)? })).collect()
+    unique.into_iter().map(|value| Ok(AttributeTypeAndValue { oid, value: text(oid, value)? })).collect()
+}
+
+/// Characters that nobody sees, and that change what is seen: a name with one reads as another name.
+#[must_use]
+pub fn is_deceptive(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// PrintableString where the text allows it, else UTF8String (RFC 5280 §4.1.2.4).
-fn text(value: &str) -> Result<Any, CaError> {
-    if value.contains('\0') {
-        return Err(CaError::caller("a subject attribute must not contain a NUL character"));
+fn text(oid: ObjectIdentifier, value: &str) -> Result<Any, CaError> {
+    if let Some(character) = value.chars().find(|character| is_deceptive(*character)) {
+        return Err(CaError::Caller(format!(
+            "subject attribute {oid} {value:?} must not contain the character U+{:04X}",
+            u32::from(character)
+        )));
     }
     let der = match PrintableStringRef::new(value) {
         Ok(text) => text.to_der(),
@@ -104,16 +113,27 @@ mod tests {
         };
         let der = subject.to_der().unwrap();
         let name = RdnSequence::from_der(&der).unwrap();
-        assert_eq!(name.len(), 3);
-        assert_eq!(name.to_string(), "CN=*.example.com,OU=A+OU=B,C=US");
+        assert_eq!(name.len(), 4);
+        assert_eq!(name.to_string(), "CN=*.example.com,OU=B,OU=A,C=US");
         // '*' is not in PrintableString.
         assert!(der.windows(2).any(|pair| pair == [0x0c, 13]));
         assert_eq!(common_name(&der), "*.example.com");
     }
 
     #[test]
-    fn the_last_common_name_counts_and_nul_is_refused() {
-        assert!(Subject { common_name: "a\0b".into(), ..Subject::default() }.to_der().is_err());
+    fn characters_that_deceive_are_refused_by_name() {
+        for (bad, code) in
+            [("a\0b", "0000"), ("a\nb", "000A"), ("\u{202e}moc", "202E"), ("a\u{200b}b", "200B"), ("\u{9b}", "009B")]
+        {
+            let error = Subject { common_name: bad.into(), ..Subject::default() }.to_der().unwrap_err().to_string();
+            assert_eq!(error, format!("subject attribute 2.5.4.3 {bad:?} must not contain the character U+{code}"));
+        }
+        // Joiners are letters' neighbours in several scripts.
+        assert!(Subject { organization: vec!["نام\u{200c}ها".into()], ..Subject::default() }.to_der().is_ok());
+    }
+
+    #[test]
+    fn a_subject_without_a_common_name_has_none() {
         assert_eq!(common_name(&Subject::default().to_der().unwrap()), "");
     }
 }

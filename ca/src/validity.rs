@@ -60,6 +60,27 @@ pub struct Validity {
     pub not_after: Timestamp,
 }
 
+/// The end that means there is none (RFC 5280 §4.1.2.5): what certificates have as 99991231235959Z, which is later than any
+/// instant a [`Timestamp`] can name, is its latest whole second here.
+pub const NO_END: i64 = 253_402_207_200;
+/// 9999-12-31T23:59:59Z
+const WRITTEN_NO_END: i64 = 253_402_300_799;
+
+/// The second a certificate has for this instant.
+#[must_use]
+pub fn written_second(at: Timestamp) -> i64 {
+    if at.as_second() == NO_END { WRITTEN_NO_END } else { at.as_second() }
+}
+
+/// The instant for a second that stands in a certificate.
+///
+/// # Errors
+/// [`CaError::Caller`] outside of the years that are told.
+pub fn read_second(second: i64) -> Result<Timestamp, CaError> {
+    let known = if (NO_END..=WRITTEN_NO_END).contains(&second) { NO_END } else { second };
+    Timestamp::from_second(known).map_err(|error| CaError::Caller(error.to_string()))
+}
+
 /// Decides from when to when. Returns warnings besides.
 ///
 /// # Errors
@@ -92,6 +113,13 @@ pub fn decide(
                 }
             }
         }
+    }
+    // Whatever is allowed to outlive an issuer, nothing begins after its end.
+    if let Some(issuer) = issuer.filter(|issuer| issuer.not_after < now) {
+        return Err(CaError::Caller(format!(
+            "the CA certificate expired at {}; nothing is issued with it",
+            issuer.not_after
+        )));
     }
     if not_before > not_after {
         return Err(CaError::Caller(format!(
@@ -184,6 +212,9 @@ fn minus(now: Timestamp, seconds: u64) -> Result<Timestamp, CaError> {
 }
 
 fn time(text: &str) -> Result<Timestamp, CaError> {
+    if text == "9999-12-31T23:59:59Z" {
+        return read_second(WRITTEN_NO_END);
+    }
     let parsed: Timestamp = text.parse().map_err(|_| {
         CaError::Caller(format!(
             "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \"2006\""
@@ -251,6 +282,16 @@ mod tests {
             let role = Role { not_before_bound: bound.into(), ..Role::default() };
             assert_eq!(decided(&role, &early).is_ok(), good, "{bound}");
         }
+    }
+
+    #[test]
+    fn no_end_is_an_end_that_can_be_stated() {
+        let asked = AskedValidity { not_after: "9999-12-31T23:59:59Z".into(), ..AskedValidity::default() };
+        let (validity, _) = decided(&Role::default(), &asked).unwrap();
+        assert_eq!(written_second(validity.not_after), 253_402_300_799);
+        assert_eq!(read_second(253_402_300_799).unwrap(), validity.not_after);
+        assert_eq!(validity.not_after, Timestamp::from_second(Timestamp::MAX.as_second()).unwrap());
+        assert_eq!(written_second(NOW.parse().unwrap()), NOW.parse::<Timestamp>().unwrap().as_second());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::{
     names::host,
     oid,
     role::Role,
-    san::{AlternativeNames, OtherName, check_count},
+    san::{AlternativeNames, OtherName, check_count, is_uri},
     validity::AskedValidity,
 };
 use der::Decode;
@@ -109,16 +109,24 @@ pub(super) fn gather(role: &Role, asked: &Asked, csr: Option<&Csr>) -> Result<(G
     Ok((gathered, warnings))
 }
 
-/// A common name that has the shape of a SAN stands among the SANs too. `first` puts it in front.
+/// A common name that has the shape of a SAN stands among the SANs too, as what it is: an address is no DNS name, and the
+/// role's rules for addresses hold for it. `first` puts it in front.
 fn add_common_name(names: &mut AlternativeNames, common_name: &str, first: bool) -> Result<bool, CaError> {
     if common_name.is_empty() {
         return Ok(false);
+    }
+    if let Ok(address) = common_name.parse::<IpAddr>() {
+        let address = address.to_canonical();
+        if !names.ips.contains(&address) {
+            names.ips.push(address);
+        }
+        return Ok(true);
     }
     let (list, name) = if common_name.contains('@') {
         (&mut names.emails, common_name.to_owned())
     } else {
         let ascii = host::to_ascii(common_name)?;
-        if !host::is_hostname(&ascii) {
+        if !host::is_hostname(&ascii) || host::is_like_an_address(&ascii) {
             return Ok(false);
         }
         (&mut names.dns, ascii)
@@ -147,6 +155,7 @@ fn names_of_fields(asked: &Asked) -> Result<AlternativeNames, CaError> {
     for text in &asked.ip_sans {
         let address: IpAddr =
             text.parse().map_err(|_| CaError::Caller(format!("the value {text:?} is not a valid IP address")))?;
+        let address = address.to_canonical();
         if !names.ips.contains(&address) {
             names.ips.push(address);
         }
@@ -169,15 +178,6 @@ fn names_of_fields(asked: &Asked) -> Result<AlternativeNames, CaError> {
         }
     }
     Ok(names)
-}
-
-/// An absolute URI (RFC 5280 §4.2.1.6): a scheme, a colon, something behind it, nothing outside printable ASCII.
-fn is_uri(text: &str) -> bool {
-    let Some((scheme, rest)) = text.split_once(':') else { return false };
-    scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-        && !rest.is_empty()
-        && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn attribute(subject: &[u8], oid: const_oid::ObjectIdentifier) -> String {

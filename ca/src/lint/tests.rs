@@ -1,5 +1,7 @@
 //! Each rule broken once; nothing broken reaches a signer.
 
+mod mutations;
+
 use super::*;
 use crate::{
     approve::{Applicant, Asked},
@@ -40,7 +42,15 @@ fn outcome(approved: Approved, spoil: impl FnOnce(&mut Draft)) -> Result<Linted,
     let signatory = Signatory { issuer: None, algorithm: &algorithm.identifier, urls: &Urls::default() };
     let mut draft = encode(approved, SerialNumber::random().unwrap(), signatory).unwrap();
     spoil(&mut draft);
-    lint(draft, Surroundings { issuer: None, algorithm: &algorithm.identifier, may_outlive_issuer: false })
+    lint(
+        draft,
+        Surroundings {
+            issuer: None,
+            algorithm: &algorithm.identifier,
+            may_outlive_issuer: false,
+            urls: &Urls::default(),
+        },
+    )
 }
 
 fn flip(tbs: &mut [u8], find: &[u8], replace: &[u8]) {

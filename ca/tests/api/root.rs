@@ -65,7 +65,7 @@ async fn subject_and_constraints_are_those_asked_for() {
         .await
         .text("certificate");
     let text = openssl.show(&root);
-    assert!(text.contains("Subject: C = US, O = O, OU = A + OU = B, CN = X, serialNumber = SN1"), "{text}");
+    assert!(text.contains("Subject: C = US, O = O, OU = A, OU = B, CN = X, serialNumber = SN1"), "{text}");
     assert!(
         text.contains("CA:TRUE, pathlen:1") && text.contains("DNS:example.com") && text.contains("DNS:ca.example.com")
     );
