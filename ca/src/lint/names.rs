@@ -10,7 +10,7 @@ use crate::{
 };
 use std::net::IpAddr;
 use x509_parser::{
-    asn1_rs::Tag,
+    asn1_rs::{Class, Tag},
     certificate::TbsCertificate,
     der_parser::oid::Oid,
     extensions::{GeneralName, ParsedExtension},
@@ -107,7 +107,7 @@ fn text(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
     } else {
         matches!(tag, Tag::PrintableString | Tag::Utf8String | Tag::BmpString | Tag::Ia5String)
     };
-    if !is_right {
+    if !is_right || value.class() != Class::Universal || value.header.is_constructed() {
         return None;
     }
     if tag == Tag::BmpString {

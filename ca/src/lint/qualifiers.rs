@@ -3,9 +3,14 @@
 use super::{LintFailure, extensions::is};
 use crate::{oid, role::PolicyIdentifier, san::is_uri, subject::is_deceptive};
 use x509_parser::{
-    asn1_rs::{Any, FromDer, Tag},
+    asn1_rs::{Any, FromDer},
     extensions::{PolicyInformation, PolicyQualifierInfo},
 };
+
+/// Identifier octets, with class and form.
+const SEQUENCE: u8 = 0x30;
+const UTF8_STRING: u8 = 0x0c;
+const IA5_STRING: u8 = 0x16;
 
 /// Longest text of a notice, in characters.
 const LONGEST_NOTICE: usize = 200;
@@ -62,7 +67,7 @@ fn cps<'a>(qualifier: &PolicyQualifierInfo<'a>) -> Option<&'a str> {
     if !is(&qualifier.policy_qualifier_id, oid::QUALIFIER_CPS) {
         return None;
     }
-    text(qualifier.qualifier, Tag::Ia5String)
+    text(qualifier.qualifier, IA5_STRING)
 }
 
 /// The text of a notice that has nothing but a text.
@@ -71,11 +76,11 @@ fn notice<'a>(qualifier: &PolicyQualifierInfo<'a>) -> Option<&'a str> {
         return None;
     }
     let (rest, outer) = Any::from_der(qualifier.qualifier).ok()?;
-    (rest.is_empty() && outer.tag() == Tag::Sequence).then_some(())?;
-    text(outer.data, Tag::Utf8String)
+    (rest.is_empty() && qualifier.qualifier.first() == Some(&SEQUENCE)).then_some(())?;
+    text(outer.data, UTF8_STRING)
 }
 
-fn text(der: &[u8], tag: Tag) -> Option<&str> {
+fn text(der: &[u8], tag: u8) -> Option<&str> {
     let (rest, value) = Any::from_der(der).ok()?;
-    if rest.is_empty() && value.tag() == tag { std::str::from_utf8(value.data).ok() } else { None }
+    if rest.is_empty() && der.first() == Some(&tag) { std::str::from_utf8(value.data).ok() } else { None }
 }

@@ -230,6 +230,7 @@ async fn subjects_taken_over_byte_for_byte_must_be_sound() {
             "attribute 2.5.4.10 \"Org\\nCN=x\" has the character U+000A",
         ),
         ("override", subject("2.5.4.3", 0x0c, "\u{202e}moc".as_bytes()), "has the character U+202E"),
+        ("a text of no class", subject("2.5.4.3", 0x8c, b"a"), "is not a text of a string type"),
         ("TeletexString", subject("2.5.4.3", 0x14, b"a"), "is not a text of a string type"),
         ("UniversalString", subject("2.5.4.3", 0x1c, b"\0\0\0a"), UNPARSED),
         ("PrintableString with a star", subject("2.5.4.3", 0x13, b"*.example.com"), "is not a text of a string type"),

@@ -112,7 +112,7 @@ fn sound_drafts_are_signed() {
 #[test]
 fn no_byte_of_a_draft_can_change() {
     let (token, mut dice) = (Token::new(), Dice(0x5eed_0001));
-    for round in 0..1000 {
+    for round in 0..3000 {
         let approved = if round % 2 == 0 { leaf() } else { authority() };
         let mut shown = String::new();
         let outcome = attempt(&token, approved, |tbs| {
@@ -126,7 +126,9 @@ fn no_byte_of_a_draft_can_change() {
                     _ => tbs[at] ^= 1 << dice.roll(8),
                 }
             }
-            shown = format!("byte {at} of {before:02x?}");
+            let around =
+                |bytes: &[u8]| bytes[at.saturating_sub(24).min(bytes.len())..(at + 24).min(bytes.len())].to_vec();
+            shown = format!("byte {at}: {:02x?} became {:02x?}", around(&before), around(tbs));
         });
         assert!(outcome.is_err(), "round {round} was signed: {shown}");
     }
@@ -181,6 +183,27 @@ fn name(tag: u8, oid: &str, text: &[u8]) -> Any {
     let wrap = |tag: u8, content: &[u8]| [&[tag, u8::try_from(content.len()).unwrap()], content].concat();
     let oid = ObjectIdentifier::new_unwrap(oid).to_der().unwrap();
     any(&wrap(0x30, &wrap(0x31, &wrap(0x30, &[oid, wrap(tag, text)].concat()))))
+}
+
+/// The same for every single bit, so that no run of the test depends on where the dice fall.
+#[test]
+fn no_bit_of_a_draft_can_change() {
+    let token = Token::new();
+    for approved in [leaf as fn() -> Approved, authority] {
+        let (mut bit, mut length) = (0, usize::MAX);
+        while bit / 8 < length {
+            let mut shown = String::new();
+            let outcome = attempt(&token, approved(), |tbs| {
+                length = tbs.len();
+                tbs[bit / 8] ^= 1 << (bit % 8);
+                shown = format!("{:02x?}", &tbs[(bit / 8).saturating_sub(24)..(bit / 8 + 24).min(length)]);
+            });
+            assert!(outcome.is_err(), "bit {bit}, in the middle of {shown}");
+            bit += 1;
+        }
+        assert!(length > 400);
+    }
+    assert_eq!(token.signatures.get(), 0);
 }
 
 type Spoil = (&'static str, fn(&mut Tbs, &mut Dice));
