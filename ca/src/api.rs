@@ -1,7 +1,9 @@
 //! One file per endpoint family: request, answer, handler.
 
+pub(crate) mod caching;
 pub(crate) mod certificates;
 pub(crate) mod config;
+pub(crate) mod crl;
 pub(crate) mod fields;
 pub(crate) mod import;
 pub(crate) mod intermediate;
@@ -10,11 +12,15 @@ pub(crate) mod issuer;
 pub(crate) mod issuers;
 pub(crate) mod key_choice;
 pub(crate) mod keys;
+pub(crate) mod ocsp;
 pub(crate) mod public;
 pub(crate) mod revoke;
 pub(crate) mod roles;
 pub(crate) mod root;
+pub(crate) mod search;
 pub(crate) mod sign_intermediate;
+pub(crate) mod sign_list;
+pub(crate) mod tidy;
 
 use crate::{error::CaError, validity::MountTtl};
 use chancery_engine::{Call, MountPoint};

@@ -4,6 +4,7 @@
 //! module makes an [`Approved`], and only [`crate::profile`] turns one into bytes.
 
 mod gather;
+mod responder;
 
 pub use gather::Asked;
 

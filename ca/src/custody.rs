@@ -122,6 +122,11 @@ impl Custody {
         })
     }
 
+    /// Whether keys in the HSM can be used right now.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.hsm.as_ref().is_none_or(|hsm| hsm.status().is_ready())
+    }
+
     /// A signature by `key`, checked against its public half before it is handed out.
     pub(crate) async fn sign(&self, key: &KeyRecord, scheme: SignScheme, input: SignInput) -> Result<Vec<u8>, CaError> {
         if let Some(name) = &key.external {

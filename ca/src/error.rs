@@ -101,7 +101,8 @@ impl From<CaError> for Fault {
 }
 
 fn from_hsm(error: &HsmError) -> Fault {
-    if error.is_busy() {
+    // A token that is away comes back, or an operator brings it back; the request is as good as it was.
+    if error.is_busy() || error.is_unavailable() {
         Fault::Busy { retry_after: Duration::from_secs(1) }
     } else if error.is_caller_fault() {
         Fault::Caller(error.to_string())

@@ -6,7 +6,7 @@
 use crate::{
     CertificateAuthority,
     approve::{Applicant, Approved, Asked},
-    crl::assemble,
+    crl::{assemble, shard},
     csr::Csr,
     error::CaError,
     facts::CertificateFacts,
@@ -145,15 +145,17 @@ impl CertificateAuthority {
     pub(crate) async fn sign(&self, approved: Approved, signing: Signing<'_>) -> Result<Certificate, CaError> {
         let algorithm = SignatureAlgorithm::choose(signing.key.reference.algorithm, approved.signature)?;
         let facts = signing.issuer.map(|issuer| &issuer.facts);
-        let signatory = Signatory { issuer: facts, algorithm: &algorithm.identifier, urls: signing.urls };
-        let draft = profile::encode(approved, SerialNumber::random()?, signatory)?;
+        let serial = SerialNumber::random()?;
+        let shard = self.shard_of(&serial, signing.urls).await?;
+        let urls = shard::urls(signing.urls, shard);
+        let signatory = Signatory { issuer: facts, algorithm: &algorithm.identifier, urls: &urls };
+        let draft = profile::encode(approved, serial, signatory)?;
         let may_outlive_issuer =
             signing.issuer.is_some_and(|issuer| issuer.record.leaf_not_after_behavior == LeafNotAfter::Permit);
-        let around =
-            Surroundings { issuer: facts, algorithm: &algorithm.identifier, may_outlive_issuer, urls: signing.urls };
+        let around = Surroundings { issuer: facts, algorithm: &algorithm.identifier, may_outlive_issuer, urls: &urls };
         let linted = lint::lint(draft, around)?;
         if let Some(record) = signing.record {
-            self.record_intent(&linted, signing.issuer_id, record).await?;
+            self.record_intent(&linted, (signing.issuer_id, shard), record).await?;
         }
         let input = SignInput::Message(linted.tbs().to_vec());
         let signature = match self.custody.sign(signing.key, algorithm.scheme, input).await {
@@ -178,7 +180,12 @@ impl CertificateAuthority {
         Ok(Certificate { der, serial: linted.serial().clone(), validity: linted.approved().validity })
     }
 
-    async fn record_intent(&self, linted: &Linted, issuer: &str, record: Record<'_>) -> Result<(), CaError> {
+    async fn record_intent(
+        &self,
+        linted: &Linted,
+        (issuer, shard): (&str, u32),
+        record: Record<'_>,
+    ) -> Result<(), CaError> {
         let approved = linted.approved();
         let mut changes = Changes::default();
         changes.certificate(CertificateChange::Intent(CertificateIntent {
@@ -193,7 +200,7 @@ impl CertificateAuthority {
             not_before: approved.validity.not_before,
             not_after: approved.validity.not_after,
             created_at: self.now(),
-            shard: 0,
+            shard,
         }));
         self.store.commit(changes).await?;
         Ok(())
@@ -210,8 +217,17 @@ impl CertificateAuthority {
         }
     }
 
+    /// The CRL shard of a certificate to be issued with these URLs; 0 where they name none.
+    async fn shard_of(&self, serial: &SerialNumber, urls: &Urls) -> Result<u32, CaError> {
+        if !shard::is_named_by(urls) {
+            return Ok(0);
+        }
+        let shards = self.authority().await?.crl_settings.shards;
+        Ok(if shards == 0 { 0 } else { shard::of(serial, shards) })
+    }
+
     /// Records a certificate that was issued without being stored, so that it can be revoked.
-    pub(crate) fn adopt(&self, facts: &CertificateFacts, issuer: &str, changes: &mut Changes) {
+    pub(crate) fn adopt(&self, facts: &CertificateFacts, (issuer, shard): (&str, u32), changes: &mut Changes) {
         changes.certificate(CertificateChange::Intent(CertificateIntent {
             mount: self.mount().to_owned(),
             serial: facts.serial.as_bytes().to_vec(),
@@ -226,7 +242,7 @@ impl CertificateAuthority {
             not_before: facts.not_before,
             not_after: facts.not_after,
             created_at: self.now(),
-            shard: 0,
+            shard,
         }));
         self.record_issued(facts, changes);
     }

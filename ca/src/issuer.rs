@@ -6,6 +6,7 @@ use crate::{
     urls::Urls,
     validity::{IssuerBound, LeafNotAfter},
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -38,6 +39,9 @@ pub struct IssuerRecord {
     /// Whether those URLs have places to be filled in.
     #[serde(default)]
     pub enable_aia_url_templating: bool,
+    /// When the issuer itself was revoked.
+    #[serde(default)]
+    pub revoked_at: Option<Timestamp>,
 }
 
 /// An issuer with its certificate read.
@@ -108,6 +112,12 @@ impl UsageSet {
         Self(USAGES.iter().map(|(_, usage)| *usage).filter(fits).collect())
     }
 
+    /// All but `usage`.
+    #[must_use]
+    pub fn without(&self, usage: Usage) -> Self {
+        Self(self.0.iter().copied().filter(|other| *other != usage).collect())
+    }
+
     /// Whether `usage` is in it.
     #[must_use]
     pub fn has(&self, usage: Usage) -> bool {
@@ -161,6 +171,7 @@ impl Issuer {
             revocation_signature_algorithm: String::new(),
             urls: Urls::default(),
             enable_aia_url_templating: false,
+            revoked_at: None,
         };
         Ok(Self { record, facts })
     }

@@ -15,7 +15,8 @@
 //! | what stands in a certificate | [`profile`], and the rule for it in [`lint`] |
 //! | issuers, keys, settings | [`authority`] |
 //! | what a door of its own (ACME) calls | [`door`] |
-//! | revocation, CRLs | [`revocation`], [`crl`] |
+//! | revocation | [`revocation`]; what is published of it: [`publication`], [`crl`], [`ocsp`] |
+//! | what is removed in time | [`tidy`] |
 //! | where it is stored | `storage.rs` |
 //!
 //! To add an endpoint: a file in `api/`, a line in `routes.rs`, a module of the same name in `tests/api/`.
@@ -35,11 +36,13 @@ pub mod issuer;
 pub mod key;
 pub mod lint;
 pub mod names;
+pub mod ocsp;
 pub mod oid;
 pub mod pem;
 pub mod private_key;
 pub mod profile;
 pub mod public_key;
+pub mod publication;
 pub mod requester;
 pub mod revocation;
 pub mod role;
@@ -51,6 +54,7 @@ pub mod signature;
 mod storage;
 pub mod subject;
 pub mod templates;
+pub mod tidy;
 pub mod urls;
 pub mod usage;
 pub mod validity;
@@ -67,10 +71,7 @@ use custody::Custody;
 use jiff::Timestamp;
 use parking_lot::RwLock;
 use role::Role;
-use std::{
-    collections::HashMap,
-    sync::{Arc, atomic::AtomicU64},
-};
+use std::{collections::HashMap, sync::Arc};
 
 /// One mount of the engine (kind `pki`).
 pub struct CertificateAuthority {
@@ -79,10 +80,9 @@ pub struct CertificateAuthority {
     custody: Custody,
     clock: Arc<dyn Clock>,
     cache: RwLock<Cache>,
-    /// Counts revocations, so that one rebuild serves all that came before it.
-    revocations: AtomicU64,
-    /// By issuer: the revocations its CRL holds. Whoever builds a CRL holds this.
-    crl_turn: tokio::sync::Mutex<HashMap<String, u64>>,
+    press: publication::Press,
+    answers: ocsp::Answers,
+    tidying: tidy::Tidying,
 }
 
 /// What was read once. `epoch` moves with every change, so that a slow reader cannot put an old picture back.
@@ -126,8 +126,9 @@ impl CertificateAuthority {
             custody,
             clock,
             cache: RwLock::default(),
-            revocations: AtomicU64::new(1),
-            crl_turn: tokio::sync::Mutex::default(),
+            press: publication::Press::default(),
+            answers: ocsp::Answers::default(),
+            tidying: tidy::Tidying::default(),
         })
     }
 
@@ -213,17 +214,24 @@ impl Service for CertificateAuthority {
     }
 
     async fn tick(self: Arc<Self>, _mount: Arc<MountPoint>, now: Timestamp) -> Result<(), Fault> {
-        Ok(self.renew_due_crls(now).await?)
+        let published = self.renew_due_crls(now).await;
+        let answered = self.renew_answers(now).await;
+        Self::tidy_when_due(&self, now).await?;
+        published.and(answered)?;
+        Ok(())
     }
 
     fn forget(&self) {
         self.cache.write().clear();
         self.custody.forget();
+        self.press.forget();
+        self.answers.forget_all();
     }
 
     async fn remove(self: Arc<Self>) -> Result<(), Fault> {
         let authority = storage::read_authority(&self.view).await?;
         self.custody.destroy_all(authority.keys.values()).await?;
+        self.remove_responders(&authority).await?;
         let mut changes = Changes::default();
         changes.certificate(CertificateChange::DeleteMount { mount: self.mount().to_owned() });
         self.store.commit(changes).await.map_err(CaError::from)?;

@@ -21,6 +21,10 @@ oids! {
     CRL_NUMBER = "2.5.29.20";
     /// reasonCode
     CRL_REASON = "2.5.29.21";
+    /// deltaCRLIndicator
+    DELTA_CRL_INDICATOR = "2.5.29.27";
+    /// issuingDistributionPoint
+    ISSUING_DISTRIBUTION_POINT = "2.5.29.28";
     /// nameConstraints
     NAME_CONSTRAINTS = "2.5.29.30";
     /// cRLDistributionPoints
@@ -35,6 +39,10 @@ oids! {
     NO_REV_AVAIL = "2.5.29.56";
     /// TLS feature (RFC 7633)
     TLS_FEATURE = "1.3.6.1.5.5.7.1.24";
+    /// freshestCRL
+    FRESHEST_CRL = "2.5.29.46";
+    /// id-pkix-ocsp-nocheck
+    OCSP_NO_CHECK = "1.3.6.1.5.5.7.48.1.5";
     /// authorityInfoAccess
     AUTHORITY_INFO_ACCESS = "1.3.6.1.5.5.7.1.1";
     /// Policy qualifier: CPS URI

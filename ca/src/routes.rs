@@ -3,8 +3,8 @@
 use crate::{
     CertificateAuthority,
     api::{
-        certificates, config, import, intermediate, issue, issuer, issuers, keys, public, revoke, roles, root,
-        sign_intermediate,
+        certificates, config, crl, import, intermediate, issue, issuer, issuers, keys, ocsp, public, revoke, roles,
+        root, search, sign_intermediate, sign_list, tidy,
     },
 };
 use chancery_engine::{
@@ -16,6 +16,8 @@ type R = Route<CertificateAuthority>;
 
 pub(crate) fn table() -> RouteTable<CertificateAuthority> {
     let mut routes = public_routes();
+    routes.extend(revocation_routes());
+    routes.extend(upkeep_routes());
     routes.extend(authority_routes());
     routes.extend(issuer_routes());
     routes.extend(issuance_routes());
@@ -28,13 +30,12 @@ fn public_routes() -> Vec<R> {
         R::at("ca", "CA certificate, DER").on(Read, public::ca).public(),
         R::at("ca/pem", "CA certificate, PEM").on(Read, public::ca_pem).public(),
         R::at("ca_chain", "CA certificate and those above it, PEM").on(Read, public::ca_chain).public(),
-        R::at("crl", "CRL of the default issuer, DER").on(Read, public::crl).public(),
-        R::at("crl/pem", "CRL of the default issuer, PEM").on(Read, public::crl_pem).public(),
         R::at("cert/ca", "CA certificate").on(Read, public::certificate_ca).public(),
         R::at("cert/ca/raw", "CA certificate, DER").on(Read, public::ca).public(),
         R::at("cert/ca/raw/pem", "CA certificate, PEM").on(Read, public::ca_pem).public(),
         R::at("cert/ca_chain", "CA certificate and those above it").on(Read, public::certificate_chain).public(),
-        R::at("cert/crl", "CRL of the default issuer").on(Read, public::certificate_crl).public(),
+        R::at("cert/crl", "CRL of the default issuer").on(Read, crl::certificate_crl).public(),
+        R::at("cert/delta-crl", "Delta CRL of the default issuer").on(Read, crl::certificate_delta).public(),
         R::at("cert/{serial}", "One certificate").on(Read, certificates::read).public(),
         R::at("cert/{serial}/raw", "One certificate, DER").on(Read, certificates::read_raw).public(),
         R::at("cert/{serial}/raw/pem", "One certificate, PEM").on(Read, certificates::read_pem).public(),
@@ -42,9 +43,50 @@ fn public_routes() -> Vec<R> {
         R::at("issuer/:issuer_ref/json", "An issuer's certificate and chain").on(Read, issuer::json).public(),
         R::at("issuer/:issuer_ref/pem", "An issuer's certificate, PEM").on(Read, issuer::pem).public(),
         R::at("issuer/:issuer_ref/der", "An issuer's certificate, DER").on(Read, issuer::der).public(),
-        R::at("issuer/:issuer_ref/crl", "An issuer's CRL").on(Read, issuer::crl).public(),
-        R::at("issuer/:issuer_ref/crl/pem", "An issuer's CRL, PEM").on(Read, issuer::crl_pem).public(),
-        R::at("issuer/:issuer_ref/crl/der", "An issuer's CRL, DER").on(Read, issuer::crl_raw).public(),
+    ]
+}
+
+/// What is published of revocations; fetched by machines that have no token.
+fn revocation_routes() -> Vec<R> {
+    vec![
+        R::at("crl", "CRL of the default issuer, DER").on(Read, crl::complete).public(),
+        R::at("crl/pem", "CRL of the default issuer, PEM").on(Read, crl::complete_pem).public(),
+        R::at("crl/delta", "Delta CRL of the default issuer, DER").on(Read, crl::delta).public(),
+        R::at("crl/delta/pem", "Delta CRL of the default issuer, PEM").on(Read, crl::delta_pem).public(),
+        R::at("crl/shard/{shard}", "A shard of the default issuer's CRL, DER").on(Read, crl::issuer_shard).public(),
+        R::at("issuer/:issuer_ref/crl", "An issuer's CRL").on(Read, crl::issuer).public(),
+        R::at("issuer/:issuer_ref/crl/pem", "An issuer's CRL, PEM").on(Read, crl::issuer_pem).public(),
+        R::at("issuer/:issuer_ref/crl/der", "An issuer's CRL, DER").on(Read, crl::issuer_der).public(),
+        R::at("issuer/:issuer_ref/crl/delta", "An issuer's delta CRL").on(Read, crl::issuer_delta).public(),
+        R::at("issuer/:issuer_ref/crl/delta/pem", "An issuer's delta CRL, PEM")
+            .on(Read, crl::issuer_delta_pem)
+            .public(),
+        R::at("issuer/:issuer_ref/crl/delta/der", "An issuer's delta CRL, DER")
+            .on(Read, crl::issuer_delta_der)
+            .public(),
+        R::at("issuer/:issuer_ref/crl/shard/{shard}", "A shard of an issuer's CRL, DER")
+            .on(Read, crl::issuer_shard)
+            .public(),
+        R::at("ocsp", "OCSP responder").on(Write, ocsp::post).public(),
+        R::at("ocsp/*req", "OCSP responder").on(Read, ocsp::get).public(),
+    ]
+}
+
+/// Revoking, and what goes on by itself.
+fn upkeep_routes() -> Vec<R> {
+    vec![
+        R::at("revoke", "Revoke a certificate").on(Write, revoke::revoke),
+        R::at("revoke-with-key", "Revoke a certificate by its own key").on(Write, revoke::revoke_with_key),
+        R::at("issuer/:issuer_ref/revoke", "Revoke an issuer").on(Write, revoke::revoke_issuer),
+        R::at("issuer/:issuer_ref/resign-crls", "Sign the union of an issuer's CRLs").on(Write, sign_list::resign),
+        R::at("issuer/:issuer_ref/sign-revocation-list", "Sign a CRL of the caller's making")
+            .on(Write, sign_list::sign_list),
+        R::at("crl/rotate", "Rebuild every CRL").on(Read, crl::rotate),
+        R::at("crl/rotate-delta", "Rebuild every delta CRL").on(Read, crl::rotate_delta),
+        R::at("tidy", "Remove what has had its time").on(Write, tidy::tidy),
+        R::at("tidy-cancel", "Stop a tidy run").on(Write, tidy::cancel),
+        R::at("tidy-status", "How far the last tidy run is").on(Read, tidy::status),
+        R::at("config/auto-tidy", "When the mount tidies itself").on(Read, tidy::read_auto).on(Write, tidy::write_auto),
     ]
 }
 
@@ -90,7 +132,6 @@ fn issuer_routes() -> Vec<R> {
             .on(Read, config::read_cluster)
             .on(Write, config::write_cluster),
         R::at("config/crl", "How CRLs are made").on(Read, config::read_crl).on(Write, config::write_crl),
-        R::at("crl/rotate", "Rebuild every CRL").on(Read, revoke::rotate),
     ]
 }
 
@@ -119,6 +160,7 @@ fn issuance_routes() -> Vec<R> {
             .sudo(),
         R::at("certs", "List certificates").on(List, certificates::list),
         R::at("certs/revoked", "List revoked certificates").on(List, certificates::list_revoked),
-        R::at("revoke", "Revoke a certificate").on(Write, revoke::revoke),
+        R::at("certs/detailed", "List certificates with what they say").on(List, search::detailed),
+        R::at("certs/search", "Find certificates").on(Read, search::search).on(List, search::search),
     ]
 }

@@ -79,6 +79,14 @@ pub struct CrlSettings {
     pub expiry: String,
     pub ocsp_disable: bool,
     pub ocsp_expiry: String,
+    /// Into how many shards revocations of newly issued certificates are spread; 0 for none. Ours, not Vault's.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub shards: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Default for CrlSettings {
@@ -93,6 +101,7 @@ impl Default for CrlSettings {
             expiry: "72h".to_owned(),
             ocsp_disable: false,
             ocsp_expiry: "12h".to_owned(),
+            shards: 0,
         }
     }
 }
@@ -100,6 +109,9 @@ impl Default for CrlSettings {
 impl CrlSettings {
     /// Shortest life of a CRL, whatever `expiry` says: a list that is stale when it is fetched serves nobody.
     const SHORTEST: i64 = 60;
+
+    /// More shards only cost more signatures.
+    pub const MOST_SHARDS: u32 = 1024;
 
     /// Refuses what contradicts itself.
     ///
@@ -115,6 +127,9 @@ impl CrlSettings {
             let seconds = parse_duration(text).map_err(|_| {
                 CaError::Caller(format!("given {name} could not be decoded: time: invalid duration {text:?}"))
             })?;
+            if seconds < 0 && name == "ocsp_expiry" {
+                return Err(CaError::Caller(format!("ocsp_expiry must be greater than or equal to 0 got: {text}")));
+            }
             if seconds < 0 {
                 return Err(CaError::Caller(format!("given {name} could not be decoded: {text:?} is negative")));
             }
@@ -130,6 +145,15 @@ impl CrlSettings {
                 "Delta CRLs cannot be enabled when auto rebuilding is disabled as the complete CRL is always regenerated!",
             ));
         }
+        if self.enable_delta && self.delta_interval() >= self.lifetime() {
+            return Err(CaError::Caller(format!(
+                "CRL delta rebuild window ({}) must be strictly shorter than CRL expiry ({}) value when delta CRLs are enabled",
+                self.delta_rebuild_interval, self.expiry
+            )));
+        }
+        if self.shards > Self::MOST_SHARDS {
+            return Err(CaError::Caller(format!("shards must be at most {}, got {}", Self::MOST_SHARDS, self.shards)));
+        }
         Ok(())
     }
 
@@ -137,6 +161,18 @@ impl CrlSettings {
     #[must_use]
     pub fn lifetime(&self) -> i64 {
         parse_duration(&self.expiry).unwrap_or(0).max(Self::SHORTEST)
+    }
+
+    /// Seconds between two delta CRLs.
+    #[must_use]
+    pub fn delta_interval(&self) -> i64 {
+        parse_duration(&self.delta_rebuild_interval).unwrap_or(0).max(0)
+    }
+
+    /// Seconds for which an OCSP answer holds; 0 for answers that are good for the moment only.
+    #[must_use]
+    pub fn ocsp_lifetime(&self) -> i64 {
+        parse_duration(&self.ocsp_expiry).unwrap_or(0).max(0)
     }
 
     /// Seconds before nextUpdate at which a CRL is renewed: the grace period, at most half its life.

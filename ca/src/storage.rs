@@ -4,11 +4,14 @@
 //! |---|---|
 //! | `guard` | moves with every change of issuers, keys or settings |
 //! | `issuer/<id>`, `key/<id>` | [`IssuerRecord`], [`KeyRecord`] |
-//! | `retired/<id>` | the [`IssuerRecord`] of a deleted issuer; its `crl/<id>` stays too |
 //! | `config/issuers`, `config/keys`, `config/urls`, `config/cluster`, `config/crl` | [`crate::settings`] |
+//! | `retired/<id>` | the [`IssuerRecord`] of a deleted issuer; its lists stay too |
 //! | `role/<name>` | [`Role`](crate::role::Role) |
-//! | `crl/<issuer id>` | [`CrlRecord`](crate::crl::CrlRecord) |
-//! | `crl-stale/<issuer id>` | there while the CRL lacks a revocation |
+//! | `crl/<issuer id>`, `crl-delta/<issuer id>`, `crl-shard/<issuer id>/<shard>` | [`CrlRecord`](crate::crl::CrlRecord) |
+//! | `crl-spare/…` | the same list, signed once more for longer |
+//! | `responder/<issuer id>` | the issuer's delegated OCSP responder |
+//! | `ocsp/<issuer id>/<hash>/<serial>` | a signed OCSP answer; its expiry is when it is renewed |
+//! | `config/auto-tidy`, `tidy/last` | what tidies itself, and when it last did |
 //!
 //! Certificates are in the store's inventory, under the view's name.
 
@@ -17,6 +20,7 @@ use crate::{
     error::CaError,
     issuer::{Issuer, IssuerRecord},
     key::KeyRecord,
+    publication::CrlScope,
 };
 use chancery_store::{Page, View};
 use serde::de::DeserializeOwned;
@@ -28,6 +32,11 @@ pub(crate) const CONFIG_KEYS: &str = "config/keys";
 pub(crate) const CONFIG_URLS: &str = "config/urls";
 pub(crate) const CONFIG_CRL: &str = "config/crl";
 pub(crate) const CONFIG_CLUSTER: &str = "config/cluster";
+pub(crate) const CONFIG_AUTO_TIDY: &str = "config/auto-tidy";
+/// When this mount last tidied itself.
+pub(crate) const LAST_TIDY: &str = "tidy/last";
+/// The view of signed OCSP answers.
+pub(crate) const OCSP: &str = "ocsp/";
 pub(crate) const ROLES: &str = "role/";
 const ISSUERS: &str = "issuer/";
 const RETIRED: &str = "retired/";
@@ -50,13 +59,22 @@ pub(crate) fn role(name: &str) -> String {
     format!("{ROLES}{name}")
 }
 
-pub(crate) fn crl(issuer: &str) -> String {
-    format!("crl/{issuer}")
+pub(crate) fn crl(scope: CrlScope, issuer: &str) -> String {
+    match scope {
+        CrlScope::Complete => format!("crl/{issuer}"),
+        CrlScope::Delta => format!("crl-delta/{issuer}"),
+        CrlScope::Shard(shard) => format!("crl-shard/{issuer}/{shard}"),
+    }
 }
 
-/// Mark that the CRL of an issuer lacks a revocation.
-pub(crate) fn stale_crl(issuer: &str) -> String {
-    format!("crl-stale/{issuer}")
+/// The same list, signed once more for longer.
+pub(crate) fn spare(scope: CrlScope, issuer: &str) -> String {
+    format!("crl-spare/{}", crl(scope, issuer))
+}
+
+/// The delegated OCSP responder of an issuer.
+pub(crate) fn responder(issuer: &str) -> String {
+    format!("responder/{issuer}")
 }
 
 /// Reads one entry.

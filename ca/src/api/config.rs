@@ -2,11 +2,13 @@
 
 use crate::{
     CertificateAuthority,
+    crl::shard,
+    error::CaError,
     settings::{ClusterSettings, CrlSettings, UrlSettings},
 };
 use chancery_engine::{
     Call, Fault, Response,
-    wire::{CommaList, Flag, Text},
+    wire::{CommaList, Count, Flag, Text},
 };
 use serde::Deserialize;
 use std::sync::Arc;
@@ -43,6 +45,7 @@ struct CrlRequest {
     expiry: Option<Text>,
     ocsp_disable: Option<Flag>,
     ocsp_expiry: Option<Text>,
+    shards: Option<Count>,
 }
 
 /// `GET config/urls`
@@ -138,13 +141,33 @@ pub(crate) async fn write_crl(engine: Arc<CertificateAuthority>, call: Call) -> 
                     text.clone_from(&stated.0);
                 }
             }
+            if let Some(stated) = request.shards {
+                settings.shards = shards(stated, settings.shards)?;
+            }
             settings.check()?;
             Ok(settings.clone())
         })
         .await?;
     let mut answer = Response::data(&settings)?;
+    if settings.shards > 0 && !shard::is_named_by(&engine.authority().await?.url_settings.urls) {
+        answer = answer.warn(NO_SHARD_URL);
+    }
     if before.disable != settings.disable || before.auto_rebuild != settings.auto_rebuild {
         answer.warnings = engine.publish_all().await?;
     }
     Ok(answer)
+}
+
+const NO_SHARD_URL: &str = "shards are set, but no crl_distribution_points of config/urls has {{shard}} in it; certificates name a shard only once one has (issuers with URLs of their own are judged by those).";
+
+/// The new number of shards. It never shrinks: certificates name the shard they were given for as long as they live.
+fn shards(stated: Count, present: u32) -> Result<u32, CaError> {
+    let stated = u32::try_from(stated.0)
+        .map_err(|_| CaError::Caller(format!("shards must be a number from 0 to {}", CrlSettings::MOST_SHARDS)))?;
+    if stated < present {
+        return Err(CaError::Caller(format!(
+            "shards cannot shrink from {present} to {stated}: certificates that were issued name the shards there are"
+        )));
+    }
+    Ok(stated)
 }

@@ -32,6 +32,10 @@ struct IssuerResponse<'a> {
     /// Null where it is empty.
     manual_chain: Option<&'a [String]>,
     revocation_signature_algorithm: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revocation_time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revocation_time_rfc3339: Option<String>,
     revoked: bool,
     usage: String,
 }
@@ -42,11 +46,6 @@ struct JsonResponse<'a> {
     certificate: String,
     issuer_id: &'a str,
     issuer_name: &'a str,
-}
-
-#[derive(Serialize)]
-struct CrlResponse {
-    crl: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -72,8 +71,8 @@ fn chain(authority: &Authority, issuer: &Arc<Issuer>) -> Vec<String> {
     authority.chain(issuer).iter().map(|issuer| pem::encode_line(pem::CERTIFICATE, &issuer.facts.der)).collect()
 }
 
-fn render(authority: &Authority, issuer: &Arc<Issuer>) -> Result<Response, Fault> {
-    let IssuerRecord { id, name, key_id, manual_chain, usage, .. } = &issuer.record;
+pub(crate) fn render(authority: &Authority, issuer: &Arc<Issuer>) -> Result<Response, Fault> {
+    let IssuerRecord { id, name, key_id, manual_chain, usage, revoked_at, .. } = &issuer.record;
     Response::data(&IssuerResponse {
         ca_chain: chain(authority, issuer),
         certificate: pem::encode_line(pem::CERTIFICATE, &issuer.facts.der),
@@ -85,7 +84,9 @@ fn render(authority: &Authority, issuer: &Arc<Issuer>) -> Result<Response, Fault
         leaf_not_after_behavior: issuer.record.leaf_not_after_behavior,
         manual_chain: (!manual_chain.is_empty()).then_some(manual_chain),
         revocation_signature_algorithm: &issuer.record.revocation_signature_algorithm,
-        revoked: false,
+        revocation_time: revoked_at.map(|at| at.as_second()),
+        revocation_time_rfc3339: revoked_at.map(|at| at.to_string()),
+        revoked: revoked_at.is_some(),
         usage: usage.to_string(),
     })
 }
@@ -251,31 +252,4 @@ pub(crate) async fn der(engine: Arc<CertificateAuthority>, call: Call) -> Result
     let authority = engine.authority().await?;
     let issuer = authority.issuer(reference(&call))?;
     Ok(Response::raw("application/pkix-cert", issuer.facts.der.clone()))
-}
-
-async fn crl_der(engine: &CertificateAuthority, call: &Call) -> Result<Vec<u8>, CaError> {
-    let authority = engine.authority().await?;
-    let issuer = authority.issuer(reference(call))?;
-    Ok(engine.crl_of(&authority, issuer).await?.map(|record| record.der).unwrap_or_default())
-}
-
-/// `issuer/:issuer_ref/crl`; public.
-pub(crate) async fn crl(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
-    let der = crl_der(&engine, &call).await?;
-    if der.is_empty() {
-        return Err(Fault::Absent);
-    }
-    Response::data(&CrlResponse { crl: pem::encode_line(pem::CRL, &der) })
-}
-
-/// `issuer/:issuer_ref/crl/pem`; public.
-pub(crate) async fn crl_pem(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
-    let der = crl_der(&engine, &call).await?;
-    Ok(super::public::raw("application/x-pem-file", &der, |der| pem::encode_line(pem::CRL, der).into_bytes()))
-}
-
-/// `issuer/:issuer_ref/crl/der`; public.
-pub(crate) async fn crl_raw(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
-    let der = crl_der(&engine, &call).await?;
-    Ok(super::public::raw("application/pkix-crl", &der, <[u8]>::to_vec))
 }

@@ -1,4 +1,4 @@
-//! What everybody may fetch of the default issuer: `ca`, `ca_chain`, `crl`, `cert/ca|ca_chain|crl`.
+//! What everybody may fetch of the default issuer: `ca`, `ca_chain`, `cert/ca|ca_chain`; its CRLs are in `crl.rs`.
 
 use super::certificates::CertificateResponse;
 use crate::{CertificateAuthority, authority::DEFAULT, error::CaError, issuer::Issuer, pem};
@@ -21,12 +21,6 @@ async fn chain(engine: &CertificateAuthority) -> Result<Vec<Arc<Issuer>>, CaErro
 async fn certificate(engine: &CertificateAuthority) -> Result<Vec<u8>, CaError> {
     let authority = engine.authority().await?;
     Ok(authority.issuer(DEFAULT).map(|issuer| issuer.facts.der.clone()).unwrap_or_default())
-}
-
-async fn crl_der(engine: &CertificateAuthority) -> Result<Vec<u8>, CaError> {
-    let authority = engine.authority().await?;
-    let Ok(issuer) = authority.issuer(DEFAULT) else { return Ok(Vec::new()) };
-    Ok(engine.crl_of(&authority, issuer).await?.map(|record| record.der).unwrap_or_default())
 }
 
 fn join(chain: &[Arc<Issuer>]) -> String {
@@ -70,23 +64,4 @@ pub(crate) async fn certificate_chain(engine: Arc<CertificateAuthority>, _call: 
     }
     let text = join(&chain);
     Response::data(&CertificateResponse { ca_chain: Some(text.clone()), ..CertificateResponse::of(text) })
-}
-
-/// `cert/crl`
-pub(crate) async fn certificate_crl(engine: Arc<CertificateAuthority>, _call: Call) -> Result<Response, Fault> {
-    let der = crl_der(&engine).await?;
-    if der.is_empty() {
-        return Err(missing().into());
-    }
-    Response::data(&CertificateResponse::of(pem::encode(pem::CRL, &der)))
-}
-
-/// `crl`
-pub(crate) async fn crl(engine: Arc<CertificateAuthority>, _call: Call) -> Result<Response, Fault> {
-    Ok(raw("application/pkix-crl", &crl_der(&engine).await?, <[u8]>::to_vec))
-}
-
-/// `crl/pem`
-pub(crate) async fn crl_pem(engine: Arc<CertificateAuthority>, _call: Call) -> Result<Response, Fault> {
-    Ok(raw("application/x-pem-file", &crl_der(&engine).await?, |der| pem::encode(pem::CRL, der).into_bytes()))
 }

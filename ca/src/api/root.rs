@@ -12,6 +12,7 @@ use crate::{
     issuance::{Certificate, Record, Signing},
     issuer::Issuer,
     key::KeyRecord,
+    publication::{CrlScope, Need},
     settings::IssuerSettings,
     signature::SignatureAlgorithm,
     urls,
@@ -171,10 +172,7 @@ pub(crate) fn adopt_key(draft: &mut Draft, key: &KeyRecord) -> Result<(), CaErro
 
 /// A new issuer starts with an empty CRL. Without one it still works, so a failure is a warning.
 pub(crate) async fn publish(engine: &CertificateAuthority, issuer: &Issuer) -> Option<String> {
-    let result = match engine.authority().await {
-        Ok(authority) => engine.publish(&authority, &issuer.record.id, None).await,
-        Err(error) => Err(error),
-    };
+    let result = engine.publish(&issuer.record.id, CrlScope::Complete, Need::Renewal).await;
     result.err().map(|error| {
         tracing::warn!(%error, issuer = issuer.record.id, "the first CRL of an issuer could not be built yet");
         "the CRL of the new issuer could not be built; it will be tried again".to_owned()

@@ -2,7 +2,7 @@
 
 use chancery_ca::CertificateAuthority;
 use chancery_engine::{
-    Body, Call, Engine, Fault, Hosted, Identity, MountPoint, Operation, Response, RouteMiss, Verb,
+    Body, Call, Clock, Engine, Fault, Hosted, Identity, MountPoint, Operation, Response, RouteMiss, Verb,
     clock::ManualClock,
     identity::TokenType,
     policy::{AccessRequest, Acl, Policy},
@@ -10,6 +10,7 @@ use chancery_engine::{
 };
 use chancery_hsm::Hsm;
 use chancery_store::{Initialize, SealChoice, Store};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -18,7 +19,6 @@ pub(crate) const NOW: i64 = 1_795_219_200;
 
 pub(crate) struct Mount {
     pub(crate) engine: Hosted<CertificateAuthority>,
-    pub(crate) authority: Arc<CertificateAuthority>,
     pub(crate) hsm: Hsm,
     pub(crate) clock: ManualClock,
     pub(crate) store: Store,
@@ -34,6 +34,7 @@ pub(crate) struct Reply {
     pub(crate) warnings: Vec<String>,
     pub(crate) raw: Vec<u8>,
     pub(crate) content_type: &'static str,
+    pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) lease: Option<LeaseGrant>,
 }
 
@@ -58,7 +59,7 @@ impl Mount {
             max_lease_ttl: 315_360_000,
             options: BTreeMap::new(),
         };
-        Self { engine: Hosted::new(Arc::clone(&authority)), authority, hsm, clock, store, point: Arc::new(point) }
+        Self { engine: Hosted::new(authority), hsm, clock, store, point: Arc::new(point) }
     }
 
     /// A mount with a P-256 root of ten years.
@@ -74,6 +75,11 @@ impl Mount {
         let mount = Self::with_root().await;
         mount.role("r", role).await;
         mount
+    }
+
+    /// The test's time, in seconds.
+    pub(crate) fn now(&self) -> i64 {
+        self.clock.now().as_second()
     }
 
     pub(crate) async fn role(&self, name: &str, role: Value) {
@@ -137,6 +143,7 @@ impl Reply {
             warnings: Vec::new(),
             raw: Vec::new(),
             content_type: "application/json",
+            headers: Vec::new(),
             lease: None,
         }
     }
@@ -156,10 +163,11 @@ impl Reply {
         };
         let status = if response.is_empty() && response.warnings.is_empty() { 204 } else { 200 };
         let data = response.data.map_or(Value::Null, |data| serde_json::from_slice(data.expose()).unwrap());
-        let (content_type, raw) =
-            response.raw.map_or(("application/json", Vec::new()), |raw| (raw.content_type, raw.bytes));
+        let (content_type, raw, headers) = response
+            .raw
+            .map_or(("application/json", Vec::new(), Vec::new()), |raw| (raw.content_type, raw.bytes, raw.headers));
         let (warnings, lease) = (response.warnings, response.lease);
-        Self { status, data, error: String::new(), warnings, raw, content_type, lease }
+        Self { status, data, error: String::new(), warnings, raw, content_type, headers, lease }
     }
 
     /// Asserts a 400 with this text.
@@ -187,6 +195,11 @@ impl Reply {
         let data = self.ok();
         data[member].as_str().unwrap_or_else(|| panic!("no {member} in {data}")).to_owned()
     }
+}
+
+/// What happens about once a minute.
+pub(crate) async fn tick(mount: &Mount, seconds: i64) -> Result<(), Fault> {
+    mount.engine.tick(Arc::clone(&mount.point), Timestamp::from_second(seconds).unwrap()).await
 }
 
 fn root() -> Arc<Identity> {

@@ -18,6 +18,20 @@ impl Openssl {
         path
     }
 
+    pub(crate) fn bytes(&self, name: &str, content: &[u8]) {
+        std::fs::write(self.0.path().join(name), content).unwrap();
+    }
+
+    /// A file it wrote, whatever is in it.
+    pub(crate) fn read_bytes(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.0.path().join(name)).unwrap()
+    }
+
+    /// Runs it and answers what it printed, whether or not it succeeded.
+    pub(crate) fn said(&self, arguments: &[&str]) -> String {
+        self.run(arguments).1
+    }
+
     /// A file it wrote.
     pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.0.path().join(name)).unwrap()

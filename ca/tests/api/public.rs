@@ -47,7 +47,9 @@ async fn every_form_of_the_ca_is_the_same_certificate() {
 fn only_reads_are_public() {
     for route in CertificateAuthority::routes().describe() {
         if route.access == Access::Public {
-            assert!(route.verbs.iter().all(|verb| matches!(verb, Verb::Read | Verb::List)), "{}", route.pattern);
+            // OCSP asks by POST, and changes nothing by it.
+            let reads = |verb: &Verb| matches!(verb, Verb::Read | Verb::List) || route.pattern == "ocsp";
+            assert!(route.verbs.iter().all(reads), "{}", route.pattern);
             assert!(!route.pattern.starts_with("roles") && !route.pattern.starts_with("key"), "{}", route.pattern);
         }
     }

@@ -1,8 +1,7 @@
 use crate::{
-    harness::{Mount, NOW},
+    harness::{Mount, NOW, tick},
     openssl::Openssl,
 };
-use chancery_engine::{Engine, Fault};
 use chancery_store::{CertificateChange, CertificateIntent, Changes};
 use jiff::Timestamp;
 use serde_json::json;
@@ -14,20 +13,6 @@ async fn crl(mount: &Mount, openssl: &Openssl) -> String {
     let text = openssl.must(&["crl", "-in", "crl.pem", "-noout", "-text", "-CAfile", "ca.pem"]);
     assert!(text.contains("verify OK"), "{text}");
     text
-}
-
-async fn tick(mount: &Mount, seconds: i64) -> Result<(), Fault> {
-    let engine = chancery_engine::Hosted::new(Arc::clone(&mount.authority));
-    let point = Arc::new(chancery_engine::MountPoint {
-        path: "pki/".into(),
-        kind: "pki".into(),
-        accessor: String::new(),
-        uuid: "1".into(),
-        default_lease_ttl: 0,
-        max_lease_ttl: 0,
-        options: Default::default(),
-    });
-    engine.tick(point, Timestamp::from_second(seconds).unwrap()).await
 }
 
 fn number(text: &str) -> u64 {

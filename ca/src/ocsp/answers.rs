@@ -1,0 +1,203 @@
+//! Signed answers: in memory for whoever asks next, in storage for the day the HSM is away, renewed ahead of their end.
+
+use super::{
+    Cacheable, OcspAnswer, Status,
+    issuers::IssuerIndex,
+    request::{CertificateId, HashName},
+};
+use crate::{CertificateAuthority, authority::Authority, error::CaError, serial::SerialNumber, storage};
+use chancery_engine::Fault;
+use chancery_store::Changes;
+use jiff::{SignedDuration, Timestamp};
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// How long what is in memory is believed without a look at the inventory: another process may have revoked.
+const BELIEVED: SignedDuration = SignedDuration::from_secs(1);
+
+/// Answers in memory, of about a kilobyte each.
+const MOST_IN_MEMORY: usize = 50_000;
+
+/// Answers being signed at once for whoever asks: strangers must not fill the queue of the HSM.
+const MOST_AT_ONCE: usize = 32;
+
+/// Answers renewed in one go, and in one tick.
+const PAGE: usize = 200;
+const MOST_IN_A_TICK: usize = 20_000;
+
+/// Which answer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) issuer: String,
+    pub(super) hash: HashName,
+    pub(super) serial: SerialNumber,
+}
+
+/// An answer as it is stored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct StoredAnswer {
+    pub(super) status: Status,
+    pub(super) this_update: Timestamp,
+    pub(super) next_update: Timestamp,
+    #[serde(with = "crate::storage::base64_bytes")]
+    pub(super) der: Vec<u8>,
+}
+
+struct Kept {
+    answer: OcspAnswer,
+    checked_at: Timestamp,
+    next_update: Timestamp,
+}
+
+/// What the responder keeps in memory.
+pub(crate) struct Answers {
+    kept: RwLock<HashMap<Key, Kept>>,
+    issuers: RwLock<Arc<IssuerIndex>>,
+    at_once: Semaphore,
+    pub(super) responders: super::responder::Responders,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self {
+            kept: RwLock::default(),
+            issuers: RwLock::default(),
+            at_once: Semaphore::new(MOST_AT_ONCE),
+            responders: super::responder::Responders::default(),
+        }
+    }
+}
+
+impl Key {
+    /// `<issuer id>/<hash>/<serial>`
+    fn text(&self) -> String {
+        format!("{}/{}/{}", self.issuer, self.hash.as_str(), self.serial.to_string().replace(':', ""))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('/');
+        let (issuer, hash, serial) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(Self { issuer: issuer.to_owned(), hash: HashName::parse(hash)?, serial: SerialNumber::parse(serial)? })
+    }
+}
+
+impl StoredAnswer {
+    /// When it is signed anew: halfway, so that as much again is left for an HSM that is away.
+    fn renewed_at(&self) -> Timestamp {
+        let life = self.next_update.duration_since(self.this_update);
+        self.this_update.checked_add(life / 2).unwrap_or(self.next_update)
+    }
+}
+
+impl Answers {
+    pub(super) fn issuers(&self, authority: &Authority) -> Arc<IssuerIndex> {
+        let known = Arc::clone(&self.issuers.read());
+        if known.guard == authority.guard && authority.guard.is_some() {
+            return known;
+        }
+        let index = Arc::new(IssuerIndex::of(authority));
+        *self.issuers.write() = Arc::clone(&index);
+        index
+    }
+
+    /// An answer that may be given without another look.
+    pub(super) fn believed(&self, key: &Key, now: Timestamp) -> Option<OcspAnswer> {
+        let all = self.kept.read();
+        let kept = all.get(key)?;
+        let is_fresh = now.duration_since(kept.checked_at).abs() < BELIEVED && now < kept.next_update;
+        is_fresh.then(|| kept.answer.clone())
+    }
+
+    pub(super) fn keep(&self, key: Key, stored: &StoredAnswer, now: Timestamp) -> OcspAnswer {
+        let cacheable = Cacheable { this_update: stored.this_update, next_update: stored.next_update };
+        let answer = OcspAnswer { der: stored.der.as_slice().into(), cacheable: Some(cacheable), is_late: false };
+        let mut all = self.kept.write();
+        if all.len() >= MOST_IN_MEMORY {
+            // Rare, and what is asked for is back at once.
+            all.clear();
+        }
+        all.insert(key, Kept { answer: answer.clone(), checked_at: now, next_update: stored.next_update });
+        answer
+    }
+
+    /// Forgets what was said of a certificate.
+    pub(crate) fn forget(&self, serial: &[u8]) {
+        self.kept.write().retain(|key, _| key.serial.as_bytes() != serial);
+    }
+
+    pub(crate) fn forget_all(&self) {
+        self.kept.write().clear();
+        *self.issuers.write() = Arc::default();
+        self.responders.forget();
+    }
+
+    /// Leave to have an answer signed.
+    pub(super) fn turn(&self) -> Result<SemaphorePermit<'_>, CaError> {
+        let busy = || CaError::Fault(Fault::Busy { retry_after: Duration::from_secs(1) });
+        self.at_once.try_acquire().map_err(|_| busy())
+    }
+}
+
+impl CertificateAuthority {
+    pub(super) async fn stored_answer(&self, key: &Key) -> Result<Option<StoredAnswer>, CaError> {
+        storage::read(&self.view.view(storage::OCSP), &key.text()).await
+    }
+
+    pub(super) async fn store_answer(&self, key: &Key, stored: &StoredAnswer) -> Result<(), CaError> {
+        let mut changes = Changes::default();
+        changes.put_expiring(&self.view.view(storage::OCSP), &key.text(), stored, stored.renewed_at())?;
+        self.store.commit(changes).await?;
+        Ok(())
+    }
+
+    /// Signs anew the answers that are halfway through their time, and drops those about certificates that are gone or
+    /// have ended. Found by index, in pages.
+    pub(crate) async fn renew_answers(&self, now: Timestamp) -> Result<(), CaError> {
+        let view = self.view.view(storage::OCSP);
+        let authority = self.fresh_authority().await?;
+        let mut renewed = 0;
+        while renewed < MOST_IN_A_TICK {
+            let due = view.expired(now, PAGE).await?;
+            let mut changes = Changes::default();
+            for text in &due {
+                match self.renewed(&authority, text, now).await? {
+                    Some(answer) => changes.put_expiring(&view, text, &answer, answer.renewed_at())?,
+                    None => changes.delete(&view, text),
+                };
+            }
+            self.store.commit(changes).await?;
+            renewed += due.len();
+            if due.len() < PAGE {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn renewed(
+        &self,
+        authority: &Authority,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<Option<StoredAnswer>, CaError> {
+        let Some(key) = Key::parse(text) else { return Ok(None) };
+        let row = self.store.certificates().by_serial(self.mount(), key.serial.as_bytes()).await?;
+        let Ok(lineage) = self.lineage(authority, &key.issuer) else { return Ok(None) };
+        let Some(signer) = &lineage.signer else { return Ok(None) };
+        let status = Status::of(row.as_ref(), &lineage);
+        if authority.crl_settings.ocsp_disable || row.is_none_or(|row| row.intent.not_after < now) {
+            return Ok(None);
+        }
+        let Some((issuer_name, issuer_key)) = IssuerIndex::hashes_of(signer, key.hash) else { return Ok(None) };
+        let id = CertificateId { hash: key.hash, issuer_name, issuer_key, serial: key.serial.clone() };
+        let signed = self.sign_answer(authority, &lineage, &[(id, status)], None).await?;
+        let Some(next_update) = signed.next_update else { return Ok(None) };
+        let stored = StoredAnswer { status, this_update: signed.this_update, next_update, der: signed.der };
+        if self.answers.kept.read().contains_key(&key) {
+            self.answers.keep(key, &stored, now);
+        }
+        Ok(Some(stored))
+    }
+}

@@ -1,0 +1,123 @@
+//! Handing lists out: from memory, looked at again after a second, since another process may have published.
+
+use super::{CrlScope, Lineage, Need};
+use crate::{
+    CertificateAuthority, authority::Authority, crl::CrlRecord, error::CaError, issuer::Issuer, serial::SerialNumber,
+    storage,
+};
+use aws_lc_rs::digest::{SHA256, digest};
+use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
+
+/// How long what is in memory is believed.
+const BELIEVED: SignedDuration = SignedDuration::from_secs(1);
+
+/// A list as it goes out.
+#[derive(Debug)]
+pub struct Published {
+    /// The list.
+    pub der: Vec<u8>,
+    /// Differs wherever the list does.
+    pub etag: String,
+    /// thisUpdate
+    pub this_update: Timestamp,
+    /// nextUpdate
+    pub next_update: Timestamp,
+    /// cRLNumber
+    pub number: u64,
+    /// Number of the complete CRL that a delta CRL adds to.
+    pub base: Option<u64>,
+}
+
+/// A list in memory.
+pub(super) struct Served {
+    published: Arc<Published>,
+    read_at: Timestamp,
+}
+
+impl Published {
+    fn of(record: CrlRecord) -> Self {
+        let hash = digest(&SHA256, &record.der);
+        let tag = SerialNumber::octets(hash.as_ref().get(..8).unwrap_or_default()).replace(':', "");
+        Self {
+            etag: format!("\"{}-{tag}\"", record.number),
+            this_update: record.this_update,
+            next_update: record.next_update,
+            number: record.number,
+            base: record.base,
+            der: record.der,
+        }
+    }
+}
+
+impl CertificateAuthority {
+    /// The list of an issuer, or of one with the same key and name. A complete or delta list that lacks something is
+    /// rebuilt first, where the settings do not let it wait and the HSM is there.
+    pub(crate) async fn list(
+        &self,
+        authority: &Authority,
+        issuer: &Issuer,
+        scope: CrlScope,
+    ) -> Result<Option<Arc<Published>>, CaError> {
+        let lineage = Lineage::of(authority, issuer);
+        let place = storage::crl(scope, lineage.id());
+        let now = self.now();
+        if let Some(served) = self.press.served.read().get(&place)
+            && now.duration_since(served.read_at).abs() < BELIEVED
+            && now < served.published.next_update
+        {
+            return Ok(Some(Arc::clone(&served.published)));
+        }
+        if self.custody.is_ready() {
+            let brought = self.bring_up_to_date(authority, &lineage, scope).await;
+            if let Err(error) = brought {
+                tracing::warn!(%error, issuer = lineage.id(), %scope, "a CRL could not be brought up to date");
+            }
+        }
+        let Some(mut record) = self.newest(&lineage, scope).await? else { return Ok(None) };
+        if now >= record.next_update {
+            let spare: Option<CrlRecord> = storage::read(&self.view, &storage::spare(scope, lineage.id())).await?;
+            record = spare.filter(|spare| spare.number == record.number).unwrap_or(record);
+        }
+        Ok(Some(self.print(&place, record)))
+    }
+
+    async fn bring_up_to_date(&self, authority: &Authority, lineage: &Lineage, scope: CrlScope) -> Result<(), CaError> {
+        let settings = &authority.crl_settings;
+        let newest = self.newest(lineage, scope).await?;
+        let lacks = match (scope, &newest) {
+            (CrlScope::Complete, Some(newest)) => !settings.auto_rebuild && self.lacks(lineage, scope, newest).await?,
+            (CrlScope::Complete, None) => true,
+            // Deltas wait for their interval where they are wanted; where not, one is made for who asks.
+            (CrlScope::Delta, Some(newest)) => {
+                let complete = self.newest(lineage, CrlScope::Complete).await?;
+                !settings.enable_delta && newest.base != complete.map(|complete| complete.number)
+            }
+            (CrlScope::Delta, None) => self.newest(lineage, CrlScope::Complete).await?.is_some(),
+            (CrlScope::Shard(shard), None) => shard <= settings.shards,
+            (CrlScope::Shard(_), Some(_)) => false,
+        };
+        if lacks {
+            self.publish(lineage.id(), scope, Need::Current).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts a list into memory.
+    pub(super) fn print(&self, place: &str, record: CrlRecord) -> Arc<Published> {
+        let published = Arc::new(Published::of(record));
+        let served = Served { published: Arc::clone(&published), read_at: self.now() };
+        let mut all = self.press.served.write();
+        let is_older = all.get(place).is_some_and(|known| known.published.number > published.number);
+        if !is_older {
+            all.insert(place.to_owned(), served);
+        }
+        published
+    }
+
+    /// Has the complete list looked at again before it is handed out.
+    pub(crate) fn reconsider(&self, authority: &Authority, issuer: &Issuer) {
+        let place = storage::crl(CrlScope::Complete, Lineage::of(authority, issuer).id());
+        self.press.served.write().remove(&place);
+    }
+}
