@@ -115,6 +115,13 @@ impl Service for AppRole {
     fn forget(&self) {
         *self.salt.write() = Arc::default();
     }
+
+    fn changed_elsewhere(&self, keys: &[&str]) {
+        // Nothing else is kept; and the salt is made once, unless the view was emptied.
+        if keys.iter().any(|key| key.is_empty() || *key == "salt") {
+            Service::forget(self);
+        }
+    }
 }
 
 async fn role_exists(engine: Arc<AppRole>, captures: Captures) -> Result<bool, Fault> {

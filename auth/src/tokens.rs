@@ -82,6 +82,20 @@ impl Tokens {
         self.0.policies.invalidate();
     }
 
+    /// Another process has changed or removed tokens with these hashes.
+    pub fn changed_elsewhere<'k>(&self, keys: impl Iterator<Item = &'k str>) {
+        let keys: Vec<String> = keys.map(str::to_owned).collect();
+        if !keys.is_empty() {
+            self.0.cache.remove(&keys);
+        }
+    }
+
+    /// Any token and any policy may have been changed by another process.
+    pub fn changed_entirely(&self) {
+        self.0.cache.clear();
+        self.0.policies.invalidate();
+    }
+
     /// The policies tokens are compiled from.
     #[must_use]
     pub fn policies(&self) -> &Policies {

@@ -62,6 +62,9 @@ impl Service for Userpass {
     fn forget(&self) {
         self.lockout.forget();
     }
+
+    /// Only failures are kept in memory, and those are this process's own.
+    fn changed_elsewhere(&self, _keys: &[&str]) {}
 }
 
 /// The password, as text or as a bcrypt hash.

@@ -29,8 +29,21 @@ pub trait Service: Send + Sync + Sized + 'static {
         Ok(())
     }
 
+    /// Upkeep of what this process holds in memory. Called about once a minute, in every process; [`tick`](Self::tick) in
+    /// one of them.
+    async fn tend(self: Arc<Self>) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// Forgets everything cached: the barrier was sealed, or the mount goes away.
     fn forget(&self) {}
+
+    /// Another process has written or removed these keys of the mount's view, or all below one that ends in a slash:
+    /// forgets what was made of them, before it answers. Without a better idea, everything.
+    fn changed_elsewhere(&self, keys: &[&str]) {
+        let _ = keys;
+        self.forget();
+    }
 
     /// Deletes what the mount keeps outside its storage view (objects in the HSM). Called before the view is deleted.
     async fn remove(self: Arc<Self>) -> Result<(), Fault> {
@@ -53,8 +66,12 @@ pub trait Engine: Send + Sync + 'static {
     async fn revoke_lease(&self, internal: &[u8]) -> Result<(), Fault>;
     /// See [`Service::tick`].
     async fn tick(&self, mount: Arc<MountPoint>, now: Timestamp) -> Result<(), Fault>;
+    /// See [`Service::tend`].
+    async fn tend(&self) -> Result<(), Fault>;
     /// See [`Service::forget`].
     fn forget(&self);
+    /// See [`Service::changed_elsewhere`].
+    fn changed_elsewhere(&self, keys: &[&str]);
     /// See [`Service::remove`].
     async fn remove(&self) -> Result<(), Fault>;
 }
@@ -105,8 +122,16 @@ impl<S: Service> Engine for Hosted<S> {
         Arc::clone(&self.service).tick(mount, now).await
     }
 
+    async fn tend(&self) -> Result<(), Fault> {
+        Arc::clone(&self.service).tend().await
+    }
+
     fn forget(&self) {
         self.service.forget();
+    }
+
+    fn changed_elsewhere(&self, keys: &[&str]) {
+        self.service.changed_elsewhere(keys);
     }
 
     async fn remove(&self) -> Result<(), Fault> {

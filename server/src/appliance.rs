@@ -4,7 +4,7 @@ use crate::{
     config::{CheckpointConfig, Config, ConfigError, HsmConfig, PostgresStorage, StorageConfig},
     core::{Core, Parts},
     http::listener::{Bound, ListenError, Serving},
-    jobs,
+    jobs, nodes,
     sys::System,
 };
 use chancery_engine::{Clock, Fault, Hosted, SystemClock};
@@ -22,6 +22,7 @@ pub struct Appliance {
     serving: Vec<Serving>,
     stop: watch::Sender<bool>,
     jobs: JoinHandle<()>,
+    follower: JoinHandle<()>,
 }
 
 /// Why an appliance did not start. Each is one line: what is wrong and what to do; nothing was changed.
@@ -86,11 +87,12 @@ impl Appliance {
         unseal(&core).await?;
         let (stop, stopped) = watch::channel(false);
         let jobs = tokio::spawn(jobs::run(Arc::clone(&core), checkpoints, stopped.clone()));
+        let follower = tokio::spawn(nodes::run(Arc::clone(&core), stopped.clone()));
         let serving: Vec<_> = bound.into_iter().map(|bound| bound.serve(Arc::clone(&core), stopped.clone())).collect();
         for door in &serving {
             tracing::info!(address = %door.address, tls = door.is_tls(), "serving");
         }
-        Ok(Self { core, serving, stop, jobs })
+        Ok(Self { core, serving, stop, jobs, follower })
     }
 
     /// The shared state, for `dev` and tests.
@@ -120,7 +122,7 @@ impl Appliance {
         for door in self.serving {
             door.drained().await;
         }
-        if self.jobs.await.is_err() {
+        if self.jobs.await.is_err() || self.follower.await.is_err() {
             tracing::error!("the background jobs had crashed");
         }
         self.core.seal().await;

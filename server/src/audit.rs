@@ -92,6 +92,8 @@ pub struct Audit {
     metrics: Arc<Metrics>,
     view: View,
     heads: View,
+    /// Which server's chains these are, where several share the database.
+    node: Option<String>,
     devices: ArcSwap<Vec<Arc<Device>>>,
     changing: tokio::sync::Mutex<()>,
 }
@@ -100,8 +102,15 @@ pub struct Audit {
 const CHECKPOINT_KEY: &str = "checkpoint";
 
 impl Audit {
-    pub(crate) fn new(clock: Arc<dyn Clock>, store: Store, hsm: Option<Hsm>, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        store: Store,
+        hsm: Option<Hsm>,
+        metrics: Arc<Metrics>,
+        node: &str,
+    ) -> Self {
         Self {
+            node: store.is_shared().then(|| node.to_owned()),
             clock,
             view: store.view("sys/audit/"),
             heads: store.view("sys/audit-head/"),
@@ -204,6 +213,7 @@ impl Audit {
         self.checkpoint_device(device).await?;
         let mut changes = Changes::default();
         changes.delete(&self.view, &device.entry.uuid).delete(&self.heads, &device.entry.uuid);
+        changes.delete_view(&self.heads.view(&device.entry.uuid));
         self.store.commit(changes).await.map_err(from_store)?;
         self.devices.store(Arc::new(devices.iter().filter(|device| !device.is_at(path)).cloned().collect()));
         Ok(true)
@@ -226,15 +236,12 @@ impl Audit {
     pub(crate) async fn load(&self, declared: &[NewDevice]) -> Result<(), Fault> {
         {
             let _turn = self.changing.lock().await;
-            let mut devices = Vec::new();
-            for uuid in self.view.keys("", Page::default()).await.map_err(from_store)? {
-                let Some(entry) = self.view.read(&uuid).await.map_err(from_store)? else { continue };
-                let stored: StoredDevice = entry.decode().map_err(from_store)?;
-                let head = self.heads.read(&uuid).await.map_err(from_store)?;
-                let head: Option<ChainHead> = head.map(|entry| entry.decode()).transpose().map_err(from_store)?;
-                let device = Device::open(&stored, head)
-                    .map_err(|error| Fault::Dependency(format!("audit device {:?}: {error}", stored.entry.path)))?;
-                devices.push(Arc::new(device));
+            let mut devices: Vec<Arc<Device>> = Vec::new();
+            for stored in self.stored(declared).await? {
+                if devices.iter().any(|device| device.is_at(&stored.entry.path)) {
+                    continue;
+                }
+                devices.push(self.opened(&stored).await?);
             }
             self.devices.store(Arc::new(devices));
         }
@@ -244,6 +251,59 @@ impl Audit {
             }
         }
         Ok(())
+    }
+
+    /// Opens and closes what another server has enabled and disabled. A sink that cannot be opened here is an error in
+    /// the log: the others go on.
+    pub(crate) async fn reload(&self, declared: &[NewDevice]) -> Result<(), Fault> {
+        let _turn = self.changing.lock().await;
+        let before = self.devices.load_full();
+        let mut devices: Vec<Arc<Device>> = Vec::new();
+        for stored in self.stored(declared).await? {
+            if devices.iter().any(|device| device.is_at(&stored.entry.path)) {
+                continue;
+            }
+            match before.iter().find(|device| device.entry == stored.entry) {
+                Some(device) => devices.push(Arc::clone(device)),
+                None => match self.opened(&stored).await {
+                    Ok(device) => devices.push(device),
+                    Err(fault) => {
+                        tracing::error!(%fault, "an audit device that another server enabled is not in use here");
+                    }
+                },
+            }
+        }
+        self.devices.store(Arc::new(devices));
+        Ok(())
+    }
+
+    /// The stored sinks. Where servers share the database, each writes to where its own configuration says.
+    async fn stored(&self, declared: &[NewDevice]) -> Result<Vec<StoredDevice>, Fault> {
+        let mut found = Vec::new();
+        for uuid in self.view.keys("", Page::default()).await.map_err(from_store)? {
+            let Some(entry) = self.view.read(&uuid).await.map_err(from_store)? else { continue };
+            let mut stored: StoredDevice = entry.decode().map_err(from_store)?;
+            let own = declared.iter().find(|new| new.path.trim_matches('/') == stored.entry.path.trim_matches('/'));
+            if let (Some(own), true) = (own, self.node.is_some()) {
+                stored.entry.kind.clone_from(&own.kind);
+                stored.entry.options.clone_from(&own.options);
+            }
+            found.push(stored);
+        }
+        Ok(found)
+    }
+
+    async fn opened(&self, stored: &StoredDevice) -> Result<Arc<Device>, Fault> {
+        let head = self.heads.read(&self.head_key(&stored.entry.uuid)).await.map_err(from_store)?;
+        let head: Option<ChainHead> = head.map(|entry| entry.decode()).transpose().map_err(from_store)?;
+        Device::open(stored, head)
+            .map(Arc::new)
+            .map_err(|error| Fault::Dependency(format!("audit device {:?}: {error}", stored.entry.path)))
+    }
+
+    /// Where the head of a sink's chain is kept.
+    fn head_key(&self, uuid: &str) -> String {
+        self.node.as_ref().map_or_else(|| uuid.to_owned(), |node| format!("{uuid}/{node}"))
     }
 
     /// Closes the sinks: the barrier is about to be sealed.
@@ -303,7 +363,7 @@ impl Audit {
         }
         let head = device.sink.head();
         let mut changes = Changes::default();
-        changes.put(&self.heads, &device.entry.uuid, &head).map_err(from_store)?;
+        changes.put(&self.heads, &self.head_key(&device.entry.uuid), &head).map_err(from_store)?;
         self.store.commit(changes).await.map_err(from_store)?;
         device.signed_through(head.seq);
         Ok(())

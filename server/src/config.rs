@@ -52,6 +52,11 @@ pub enum StorageConfig {
     Memory,
 }
 
+/// What a server is called among those that share its database: its machine and where it listens.
+fn node_name(address: &str) -> String {
+    format!("{}/{address}", rustix::system::uname().nodename().to_string_lossy())
+}
+
 impl StorageConfig {
     /// What `sys/seal-status` calls it.
     pub(crate) fn kind(&self) -> &'static str {

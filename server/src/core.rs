@@ -6,6 +6,7 @@ use crate::{
     fault::from_store,
     metrics::Metrics,
     mount::{LeaseBounds, Mounted, Mounts, factory::Factory},
+    nodes::Nodes,
 };
 use chancery_auth::{LeaseRevoker, Leases, Policies, Tokens};
 use chancery_engine::{Clock, Engine, Fault};
@@ -42,6 +43,8 @@ pub struct Core {
     pub external_keys: Arc<ExternalKeyRegistry>,
     /// The audit sinks.
     pub audit: Arc<Audit>,
+    /// Other servers on the same database.
+    pub(crate) nodes: Nodes,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// What the configuration says and `sys/` shows or obeys.
@@ -63,6 +66,8 @@ pub struct Settings {
     pub key_encryption_label: String,
     /// Kind of storage for `sys/seal-status`: `file` or `inmem`.
     pub storage_type: String,
+    /// Which of the servers on one database this is; names its audit chains.
+    pub node_name: String,
     /// `cluster_name`; made up at the first unseal where the configuration has none.
     pub cluster_name: Option<String>,
     /// Address clients reach us at, for `sys/leader`.
@@ -107,6 +112,7 @@ impl Default for Settings {
             seal: SealKind::Pkcs11,
             key_encryption_label: "chancery/kek/main".to_owned(),
             storage_type: "file".to_owned(),
+            node_name: "chancery".to_owned(),
             cluster_name: None,
             api_address: String::new(),
             leases: LeaseBounds::default(),
@@ -124,7 +130,8 @@ impl Core {
     pub fn assemble(parts: Parts) -> Arc<Self> {
         let Parts { clock, store, hsm, settings } = parts;
         let metrics = Arc::new(Metrics::default());
-        let audit = Arc::new(Audit::new(Arc::clone(&clock), store.clone(), hsm.clone(), Arc::clone(&metrics)));
+        let node = settings.node_name.as_str();
+        let audit = Audit::new(Arc::clone(&clock), store.clone(), hsm.clone(), Arc::clone(&metrics), node);
         let policies = Policies::new(store.clone(), Arc::clone(&clock));
         let tokens = Tokens::new(store.clone(), Arc::clone(&clock), policies.clone());
         let leases = Leases::new(tokens.clone());
@@ -151,7 +158,8 @@ impl Core {
             leases,
             mounts,
             external_keys,
-            audit,
+            audit: Arc::new(audit),
+            nodes: Nodes::default(),
             metrics,
             settings,
             open: AtomicBool::new(false),
@@ -200,7 +208,11 @@ impl Core {
         if self.store.barrier().state().await.phase != BarrierPhase::Unsealed {
             return Err(Fault::Sealed);
         }
-        if let Err(fault) = self.load().await {
+        let loaded = match self.nodes.begin(self).await {
+            Ok(()) => self.load().await,
+            failed => failed,
+        };
+        if let Err(fault) = loaded {
             tracing::error!(%fault, "the barrier opened but what lies behind it could not be loaded; sealing again");
             self.close().await;
             return Err(fault);

@@ -134,6 +134,11 @@ impl ExternalKeyRegistry {
         self.tokens.close_all();
     }
 
+    /// Another server has changed registrations: keys are looked up again, tokens opened anew.
+    pub(crate) fn changed_elsewhere(&self) {
+        self.forget();
+    }
+
     /// Closes every token and waits for what is under way.
     pub(crate) async fn shutdown(&self) {
         self.forget_ready(None);

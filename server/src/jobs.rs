@@ -1,6 +1,10 @@
 //! What happens without being asked: expiry, engines' own work, signing the audit chain.
+//!
+//! Of several servers on one database, one does the work that must be done once: it holds a lease, and whatever it commits
+//! demands that it still does, so a server that slept through the end of its lease can change nothing any more.
 
 use crate::{config::CheckpointConfig, core::Core};
+use chancery_store::{JobLease, under_lease};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -13,6 +17,12 @@ const BEAT: Duration = Duration::from_secs(1);
 const SWEEP_BEATS: u64 = 5;
 /// Beats between two ticks of the engines.
 const TICK_BEATS: u64 = 60;
+/// Beats between two renewals of the lease.
+const LEASE_BEATS: u64 = 5;
+/// How long a server that died keeps the others from its work.
+const LEASE_TERM: Duration = Duration::from_secs(30);
+/// Name of the lease.
+const LEASE: &str = "jobs";
 /// Expired tokens and leases taken in one go.
 const SWEEP_LIMIT: usize = 500;
 
@@ -22,29 +32,72 @@ pub(crate) async fn run(core: Arc<Core>, checkpoints: CheckpointConfig, mut stop
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut signed = Instant::now();
     let mut beat = 0_u64;
+    let holder = uuid::Uuid::new_v4().to_string();
+    let mut lease = None;
     loop {
         tokio::select! {
             _ = beats.tick() => {}
             changed = stop.changed() => {
                 if changed.is_err() || *stop.borrow() {
-                    return;
+                    return give_up(&core, lease).await;
                 }
             }
         }
         beat += 1;
         if !core.is_open() {
+            // Who cannot work does not keep others from it.
+            give_up(&core, lease.take()).await;
             continue;
+        }
+        if lease.is_none() || beat.is_multiple_of(LEASE_BEATS) {
+            lease = claim(&core, &holder, lease).await;
         }
         let unsigned = core.audit.unsigned_lines();
         if unsigned >= checkpoints.lines || unsigned > 0 && signed.elapsed() >= checkpoints.every {
             core.audit.checkpoint().await;
             signed = Instant::now();
         }
+        if beat.is_multiple_of(TICK_BEATS) {
+            tend(&core).await;
+        }
+        let Some(lease) = &lease else { continue };
         if beat.is_multiple_of(SWEEP_BEATS) {
-            sweep(&core).await;
+            under_lease(lease.clone(), sweep(&core)).await;
         }
         if beat.is_multiple_of(TICK_BEATS) {
-            tick(&core).await;
+            tick(&core, lease).await;
+        }
+    }
+}
+
+/// Takes or renews the lease; `None` where another server has it or the database cannot be asked.
+async fn claim(core: &Core, holder: &str, before: Option<JobLease>) -> Option<JobLease> {
+    let claimed = core.store.claim_lease(LEASE, holder, LEASE_TERM).await;
+    let claimed = claimed.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the lease of the background jobs could not be renewed");
+        None
+    });
+    if core.store.is_shared() && claimed != before {
+        match &claimed {
+            Some(lease) => tracing::info!(epoch = lease.epoch, "this server does the background jobs"),
+            None => tracing::info!("another server does the background jobs"),
+        }
+    }
+    claimed
+}
+
+async fn give_up(core: &Core, lease: Option<JobLease>) {
+    let Some(lease) = lease else { return };
+    if let Err(error) = core.store.release_lease(&lease).await {
+        tracing::debug!(%error, "the lease of the background jobs ends by itself");
+    }
+}
+
+/// Lets every engine look after what this process holds in memory.
+async fn tend(core: &Core) {
+    for mounted in core.mounts.all() {
+        if let Err(fault) = mounted.engine.tend().await {
+            tracing::warn!(path = mounted.entry.path, %fault, "engine's upkeep failed; trying again");
         }
     }
 }
@@ -58,11 +111,12 @@ pub(crate) async fn sweep(core: &Core) {
 }
 
 /// Gives every engine its turn. One that crashes does not take the others along.
-async fn tick(core: &Core) {
+async fn tick(core: &Core, lease: &JobLease) {
     let now = core.clock.now();
     for mounted in core.mounts.all() {
         let path = mounted.entry.path.clone();
-        let turn = tokio::spawn(async move { mounted.engine.tick(Arc::clone(&mounted.point), now).await });
+        let work = async move { mounted.engine.tick(Arc::clone(&mounted.point), now).await };
+        let turn = tokio::spawn(under_lease(lease.clone(), work));
         match turn.await {
             Ok(Ok(())) => {}
             Ok(Err(fault)) => tracing::warn!(path, %fault, "engine's own work failed; trying again"),

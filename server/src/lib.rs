@@ -7,6 +7,8 @@
 //! | [`core`] | the shared state, unseal and seal |
 //! | [`pipeline`](mod@pipeline) | the one function every request goes through |
 //! | [`mount`] | mount table, router, engine kinds |
+//! | `nodes` | other servers on the same database: what they changed |
+//! | `jobs` | what happens without being asked |
 //! | [`external`] | registered keys of the operator's tokens, and which mount may use them |
 //! | [`sys`](mod@sys) | the endpoints that run the appliance itself |
 //! | [`audit`] | sinks, hash chain, checkpoints, verification |
@@ -30,6 +32,7 @@ mod ids;
 mod jobs;
 pub mod metrics;
 pub mod mount;
+mod nodes;
 pub mod pipeline;
 pub mod reply;
 pub mod sys;

@@ -53,8 +53,14 @@ pub struct Mounts {
     factory: Factory,
     system: parking_lot::Mutex<Option<Arc<dyn Engine>>>,
     router: ArcSwap<Router>,
-    changing: tokio::sync::Mutex<()>,
+    /// One change at a time in this process. Where other servers share the database: the version of [`TURN`] at which the
+    /// table was read.
+    changing: tokio::sync::Mutex<Option<u64>>,
+    turn: View,
 }
+
+/// The entry that every change of a shared table replaces, so that two servers never change it at the same time.
+const TURN: &str = "turn";
 
 impl Mounted {
     /// Whether its engine may look at request headers: `sys/` at all, others at those the mount lists.
@@ -77,12 +83,13 @@ impl Mounts {
     pub(crate) fn new(store: Store, bounds: LeaseBounds, factory: Factory) -> Self {
         Self {
             view: store.view("sys/mounts/"),
+            turn: store.view("sys/mount-turn/"),
             store,
             bounds,
             factory,
             system: parking_lot::Mutex::new(None),
             router: ArcSwap::default(),
-            changing: tokio::sync::Mutex::new(()),
+            changing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -143,29 +150,98 @@ impl Mounts {
 
     /// Reads the table after the barrier opened, creating the mounts every installation has.
     pub(crate) async fn load(&self) -> Result<(), Fault> {
-        let _turn = self.changing.lock().await;
+        let mut turn = self.changing.lock().await;
+        let (mut entries, read_at) = self.read().await?;
+        *turn = read_at;
+        let mut changes = Changes::default();
+        for entry in missing_singletons(&entries) {
+            changes.create(&self.view, &entry.uuid, &entry).map_err(from_store)?;
+            entries.push(entry);
+        }
+        if !changes.is_empty() {
+            self.commit(&mut turn, changes).await?;
+        }
+        self.serve(entries, &Router::default());
+        Ok(())
+    }
+
+    /// Reads the table again because another server has changed it. Mounts that are as they were keep their engines.
+    pub(crate) async fn reload(&self) -> Result<(), Fault> {
+        let mut turn = self.changing.lock().await;
+        self.reload_locked(&mut turn).await
+    }
+
+    async fn reload_locked(&self, turn: &mut Option<u64>) -> Result<(), Fault> {
+        let (entries, read_at) = self.read().await?;
+        *turn = read_at;
+        let before = self.router.load_full();
+        self.serve(entries, &before);
+        let after = self.router.load();
+        for gone in before.all().filter(|old| after.all().all(|new| new.entry.uuid != old.entry.uuid)) {
+            gone.engine.forget();
+        }
+        Ok(())
+    }
+
+    /// The stored table, and at which turn it was read.
+    async fn read(&self) -> Result<(Vec<MountEntry>, Option<u64>), Fault> {
+        let turn = match self.store.is_shared() {
+            true => self.turn.read(TURN).await.map_err(from_store)?.map(|entry| entry.version),
+            false => None,
+        };
         let mut entries = Vec::new();
         for uuid in self.view.keys("", Page::default()).await.map_err(from_store)? {
             if let Some(entry) = self.view.read(&uuid).await.map_err(from_store)? {
                 entries.push(entry.decode::<MountEntry>().map_err(from_store)?);
             }
         }
-        let mut changes = Changes::default();
-        for entry in missing_singletons(&entries) {
-            changes.create(&self.view, &entry.uuid, &entry).map_err(from_store)?;
-            entries.push(entry);
+        Ok((entries, turn))
+    }
+
+    /// Waits for its turn to change the table, and sees to it that the table is the stored one.
+    async fn take_turn(&self) -> Result<tokio::sync::MutexGuard<'_, Option<u64>>, Fault> {
+        let mut turn = self.changing.lock().await;
+        if self.store.is_shared() {
+            let stored = self.turn.read(TURN).await.map_err(from_store)?.map(|entry| entry.version);
+            if stored != *turn {
+                self.reload_locked(&mut turn).await?;
+            }
         }
-        self.store.commit(changes).await.map_err(from_store)?;
+        Ok(turn)
+    }
+
+    /// Commits a change of the table; busy if another server was quicker.
+    async fn commit(&self, turn: &mut Option<u64>, mut changes: Changes) -> Result<(), Fault> {
+        if self.store.is_shared() {
+            match *turn {
+                Some(version) => changes.replace(&self.turn, TURN, &(), version, None),
+                None => changes.create(&self.turn, TURN, &()),
+            }
+            .map_err(from_store)?;
+        }
+        let sequence = self.store.commit(changes).await.map_err(from_store)?;
+        if self.store.is_shared() {
+            *turn = Some(sequence.0);
+        }
+        Ok(())
+    }
+
+    /// Puts the table in service; a mount that `before` has keeps its engine.
+    fn serve(&self, entries: Vec<MountEntry>, before: &Router) {
         let mut router = Router::default();
         for entry in entries {
-            match self.build(&entry) {
+            let known = before.all().find(|known| known.entry.uuid == entry.uuid);
+            if let Some(known) = known.filter(|known| known.entry == entry) {
+                router.insert(Arc::clone(known));
+                continue;
+            }
+            match known.map_or_else(|| self.build(&entry), |known| Ok(Arc::clone(&known.engine))) {
                 Ok(engine) => router.insert(Mounted::new(entry, engine, self.bounds)),
                 // An engine this build does not know keeps its data; its path answers "no handler".
                 Err(fault) => tracing::error!(path = entry.path, kind = entry.kind, %fault, "mount is not in service"),
             }
         }
         self.router.store(Arc::new(router));
-        Ok(())
     }
 
     /// Drops every engine but `sys/`: the barrier was sealed.
@@ -193,7 +269,7 @@ impl Mounts {
         }
         Factory::check_mountable(new.class, &new.kind)?;
         new.tuning.check(self.bounds)?;
-        let _turn = self.changing.lock().await;
+        let mut turn = self.take_turn().await?;
         self.refuse_conflict(new.class, &path)?;
         let entry = MountEntry {
             accessor: new_accessor(new.class, &new.kind),
@@ -209,7 +285,7 @@ impl Mounts {
         let mounted = Mounted::new(entry.clone(), self.build(&entry)?, self.bounds);
         let mut changes = Changes::default();
         changes.create(&self.view, &entry.uuid, &entry).map_err(from_store)?;
-        self.store.commit(changes).await.map_err(from_store)?;
+        self.commit(&mut turn, changes).await?;
         self.change_router(|router| router.insert(Arc::clone(&mounted)));
         Ok(mounted)
     }
@@ -218,13 +294,13 @@ impl Mounts {
     /// to revoke first: see [`Core::unmount`](crate::Core::unmount).
     pub(crate) async fn unmount(&self, path: &str) -> Result<bool, Fault> {
         let path = canonical_path(path)?;
-        let _turn = self.changing.lock().await;
+        let mut turn = self.take_turn().await?;
         let Some(mounted) = self.router.load().at(&path).cloned() else { return Ok(false) };
         refuse_singleton(&mounted.entry, "unmount")?;
         self.change_router(|router| {
             router.remove(&path);
         });
-        if let Err(fault) = self.delete_data(&mounted).await {
+        if let Err(fault) = self.delete_data(&mut turn, &mounted).await {
             self.change_router(|router| router.insert(Arc::clone(&mounted)));
             return Err(fault);
         }
@@ -232,12 +308,11 @@ impl Mounts {
         Ok(true)
     }
 
-    async fn delete_data(&self, mounted: &Mounted) -> Result<(), Fault> {
+    async fn delete_data(&self, turn: &mut Option<u64>, mounted: &Mounted) -> Result<(), Fault> {
         mounted.engine.remove().await?;
         let mut changes = Changes::default();
         changes.delete_view(&self.store.view(&mounted.entry.view_name())).delete(&self.view, &mounted.entry.uuid);
-        self.store.commit(changes).await.map_err(from_store)?;
-        Ok(())
+        self.commit(turn, changes).await
     }
 
     /// The mount at `path`, if there is one and it may go.
@@ -257,14 +332,14 @@ impl Mounts {
     /// Moves a mount, data and all, to another path of the same class.
     pub(crate) async fn remount(&self, from: &str, to: &str) -> Result<Arc<Mounted>, Fault> {
         let (from, to) = (canonical_path(from)?, canonical_path(to)?);
-        let _turn = self.changing.lock().await;
+        let mut turn = self.take_turn().await?;
         let Some(mounted) = self.router.load().at(&from).cloned() else {
             return Err(Fault::Caller(format!("no matching mount at {from:?}")));
         };
         refuse_singleton(&mounted.entry, "remount")?;
         self.check_destination(&mounted.entry, &to)?;
         let entry = MountEntry { path: to, ..mounted.entry.clone() };
-        self.replace(&mounted, entry).await
+        self.replace(&mut turn, &mounted, entry).await
     }
 
     /// Changes what can be tuned; `change` works on a copy and may refuse.
@@ -277,21 +352,21 @@ impl Mounts {
         change: impl FnOnce(&mut Tuning) -> Result<(), Fault> + Send,
     ) -> Result<Arc<Mounted>, Fault> {
         let path = canonical_path(path)?;
-        let _turn = self.changing.lock().await;
+        let mut turn = self.take_turn().await?;
         let Some(mounted) = self.router.load().at(&path).cloned() else {
             return Err(Fault::Caller(format!("no matching mount at {path:?}")));
         };
         let mut entry = mounted.entry.clone();
         change(&mut entry.tuning)?;
         entry.tuning.check(self.bounds)?;
-        self.replace(&mounted, entry).await
+        self.replace(&mut turn, &mounted, entry).await
     }
 
     /// Stores a changed entry and puts it in service with the engine it had.
-    async fn replace(&self, old: &Mounted, entry: MountEntry) -> Result<Arc<Mounted>, Fault> {
+    async fn replace(&self, turn: &mut Option<u64>, old: &Mounted, entry: MountEntry) -> Result<Arc<Mounted>, Fault> {
         let mut changes = Changes::default();
         changes.put(&self.view, &entry.uuid, &entry).map_err(from_store)?;
-        self.store.commit(changes).await.map_err(from_store)?;
+        self.commit(turn, changes).await?;
         let mounted = Mounted::new(entry, Arc::clone(&old.engine), self.bounds);
         self.change_router(|router| {
             router.remove(&old.entry.path);

@@ -113,6 +113,9 @@ fn adopt_wrapping_token(core: &Core, request: &mut Request) {
 
 async fn decide(core: &Core, request: &Request, trail: &mut Trail) -> Result<Decision, Fault> {
     let path = request.path.as_str();
+    if core.is_open() && !STATUS_PAGES.contains(&path) {
+        core.nodes.fresh(core).await?;
+    }
     let routed = core.mounts.route(path);
     let found = routed.as_ref().map(|(mounted, rest)| mounted.engine.find(request.verb, rest));
     trail.mounted = routed.map(|(mounted, _)| mounted);

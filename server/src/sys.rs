@@ -112,6 +112,9 @@ impl Service for System {
         self.root_generation.forget();
         self.rekeys.forget();
     }
+
+    /// Ceremonies are this process's own.
+    fn changed_elsewhere(&self, _keys: &[&str]) {}
 }
 
 /// Whether a public route at `path` shows more to a caller who is known.

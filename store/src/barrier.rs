@@ -12,12 +12,14 @@
 //! | `seal.rs` | the record of the seal, the root key under it |
 //! | `shares.rs` | Shamir's sharing |
 //! | `ceremony.rs` | initialise, unseal, seal |
+//! | `follow.rs` | what other processes changed |
 //! | `rotation.rs` | new terms, by request and by count |
 //! | `rekey.rs` | new shares, proof by shares |
 
 mod aead;
 mod budget;
 mod ceremony;
+mod follow;
 pub mod fuzzing;
 mod keyring;
 mod rekey;

@@ -81,13 +81,32 @@ impl Service for Transit {
     }
 
     async fn tick(self: Arc<Self>, _mount: Arc<MountPoint>, now: Timestamp) -> Result<(), Fault> {
-        let (rotated, settled) = (self.rotate_due(now).await, self.settle_usage().await);
-        Ok(rotated.and(settled).and(self.destroy_orphans(now).await)?)
+        let rotated = self.rotate_due(now).await;
+        Ok(rotated.and(self.destroy_orphans(now).await)?)
+    }
+
+    async fn tend(self: Arc<Self>) -> Result<(), Fault> {
+        Ok(self.settle_usage().await?)
     }
 
     fn forget(&self) {
         self.forget_cached(None);
         self.wrapping_key.forget();
+    }
+
+    fn changed_elsewhere(&self, keys: &[&str]) {
+        for key in keys {
+            let (folder, rest) = key.split_once('/').unwrap_or((key, ""));
+            match folder {
+                // Counters are settled with the store by themselves, and what is due is not cached.
+                "usage" | "rotation" | "intent" => {}
+                "key" | "version" if !rest.is_empty() => {
+                    self.forget_cached(Some(rest.split('/').next().unwrap_or(rest)));
+                }
+                "config" if matches!(rest, "starts" | "keys") => {}
+                _ => return Service::forget(self),
+            }
+        }
     }
 
     async fn remove(self: Arc<Self>) -> Result<(), Fault> {

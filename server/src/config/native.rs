@@ -2,6 +2,7 @@
 
 use super::{
     CheckpointConfig, Config, ConfigError, HsmConfig, PostgresStorage, SecretReference, StorageConfig, find_module,
+    node_name,
     postgres::{self, Beside},
     reference::file_path,
 };
@@ -46,6 +47,7 @@ struct Document {
     lease: Lease,
     state_dir: Option<PathBuf>,
     cluster_name: Option<String>,
+    node_name: Option<String>,
     api_address: Option<String>,
     log_level: Option<String>,
     #[serde(default)]
@@ -197,6 +199,8 @@ fn settings(
     }
     storage.kind().clone_into(&mut settings.storage_type);
     settings.cluster_name.clone_from(&document.cluster_name);
+    let first = document.listener.values().next().map(|listener| listener.address.as_str());
+    settings.node_name = document.node_name.clone().unwrap_or_else(|| node_name(first.unwrap_or_default()));
     if let Some(address) = &document.api_address {
         settings.api_address.clone_from(address);
     }

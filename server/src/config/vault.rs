@@ -5,6 +5,7 @@
 use super::{
     CheckpointConfig, Config, ConfigError, HsmConfig, PostgresStorage, SecretReference, StorageConfig, find_module,
     native::{check_bounds, checked_alias, seconds},
+    node_name,
     postgres::Beside,
 };
 use crate::{
@@ -102,6 +103,7 @@ pub(super) fn read(text: &str) -> Result<Config, ConfigError> {
     let storage = reader.storage(&document)?;
     let mut settings = Settings { seal, audit: audit(&document)?, ..Settings::default() };
     storage.kind().clone_into(&mut settings.storage_type);
+    settings.node_name = node_name(listeners.first().map(|listener| listener.address.as_str()).unwrap_or_default());
     settings.kms_libraries = kms_libraries(&document)?;
     settings.cluster_name = string(&document, "cluster_name")?;
     settings.api_address = string(&document, "api_addr")?.unwrap_or_default();

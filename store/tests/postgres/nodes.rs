@@ -119,3 +119,24 @@ async fn a_node_reads_what_another_sealed_under_a_new_term_and_counts_with_it() 
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert!(one.barrier().key_status().await.unwrap().term > 3);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL: scripts/with_postgres.py"]
+async fn a_node_follows_a_rotation_and_seals_where_people_hold_new_shares() {
+    let database = Database::new().await;
+    let (one, share) = database.initialized().await;
+    let other = database.sealed().await;
+    other.barrier().follow().await.unwrap();
+    other.barrier().submit_share(&share).await.unwrap();
+    one.barrier().rotate().await.unwrap();
+    other.barrier().follow().await.unwrap();
+    assert_eq!(other.barrier().key_status().await.unwrap().term, 2);
+    let proof = [zeroize::Zeroizing::new(share)];
+    let new = one.barrier().rekey(&proof, 1_u32, 1_u32).await.unwrap();
+    assert!(matches!(other.barrier().follow().await, Err(StoreError::Sealed)));
+    other.barrier().seal().await;
+    assert!(other.barrier().submit_share(&proof[0]).await.is_err(), "the old share is worthless");
+    other.barrier().submit_share(&new.shares[0]).await.unwrap();
+    put(&other, "a", 1).await.unwrap();
+    assert_eq!(number(&one, "a").await, Some(1));
+}
