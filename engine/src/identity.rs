@@ -57,6 +57,15 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// What the login that made this token said of its caller, and the path of the login's mount (`auth/userpass`). None
+    /// for a token that was made from another: its metadata is what its maker chose, and proves nothing.
+    #[must_use]
+    pub fn login(&self) -> Option<(&str, &BTreeMap<String, String>)> {
+        let (mount, _) = self.path.split_once("/login")?;
+        let is_made = mount == "auth/token" || mount.starts_with("auth/token/");
+        (!is_made).then_some((mount, &self.metadata))
+    }
+
     /// Whether this token carries the `root` policy.
     #[must_use]
     pub fn is_root(&self) -> bool {

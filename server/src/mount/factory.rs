@@ -7,6 +7,7 @@ use chancery_ca::CertificateAuthority;
 use chancery_engine::{Clock, Engine, Fault, Hosted};
 use chancery_hsm::Hsm;
 use chancery_kv::{Plain, Versioned};
+use chancery_ssh_ca::SshAuthority;
 use chancery_store::Store;
 use chancery_transit::Transit;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ impl Factory {
     /// Refuses kinds that cannot be mounted.
     pub(crate) fn check_mountable(class: MountClass, kind: &str) -> Result<(), Fault> {
         match (class, kind) {
-            (MountClass::Secret, "transit" | "pki" | "kv" | "kv-v1" | "kv-v2" | "generic")
+            (MountClass::Secret, "transit" | "pki" | "ssh" | "kv" | "kv-v1" | "kv-v2" | "generic")
             | (MountClass::Auth, "approle" | "userpass") => Ok(()),
             (MountClass::Secret, "system" | "cubbyhole" | "identity") => {
                 Err(Fault::Caller(format!("mount type of {kind:?} is not mountable")))
@@ -51,6 +52,7 @@ impl Factory {
                 let hsm = self.hsm.clone();
                 Arc::new(Hosted::new(CertificateAuthority::with_external_keys(view, store, hsm, external_keys, clock)))
             }
+            ("ssh", _) => Arc::new(Hosted::new(SshAuthority::new(view, store, self.hsm.clone(), clock))),
             ("kv-v2", _) | ("kv", Some("2")) => Arc::new(Hosted::new(Versioned::new(view, store, clock))),
             ("kv" | "kv-v1" | "generic", _) => Arc::new(Hosted::new(Plain::new(view, store))),
             ("cubbyhole", _) => Arc::new(Hosted::new(Cubbyhole::new(store))),

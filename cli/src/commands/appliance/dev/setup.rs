@@ -69,12 +69,42 @@ pub(in super::super) fn keep_token(token: &str, output: &Output) -> Result<()> {
     }
 }
 
-/// Everything `dev` has mounted: transit, key-value secrets, and a CA with root and intermediate in the token.
+/// Everything `dev` has mounted: transit, key-value secrets, a CA with root and intermediate in the token, and a
+/// CA for SSH.
 pub(super) fn mount_everything(remote: &Remote) -> Result<()> {
     mount(remote, "transit", &json!({"type": "transit"}))?;
     mount(remote, "secret", &json!({"type": "kv", "options": {"version": "2"}}))?;
     mount(remote, "pki", &json!({"type": "pki", "config": {"max_lease_ttl": "87600h"}}))?;
-    certificate_authority(remote)
+    certificate_authority(remote)?;
+    mount(remote, "ssh", &json!({"type": "ssh"}))?;
+    ssh_authority(remote)
+}
+
+/// A CA for users and hosts, a role for each.
+fn ssh_authority(remote: &Remote) -> Result<()> {
+    let write = |path: &str, body: Value| remote.send(&Ask::new(Verb::Post, path).body(body));
+    write("ssh/config/ca", json!({"key_type": "ec", "key_bits": 256, "issuer_name": "dev"}))?;
+    let user = json!({
+        "key_type": "ca",
+        "allow_user_certificates": true,
+        "allowed_users": "*",
+        "default_extensions": {"permit-pty": "", "permit-port-forwarding": "", "permit-agent-forwarding": ""},
+        "allowed_extensions": "permit-pty,permit-port-forwarding,permit-agent-forwarding,permit-X11-forwarding",
+        "ttl": "30m",
+        "max_ttl": "16h",
+    });
+    write("ssh/roles/user", user)?;
+    let host = json!({
+        "key_type": "ca",
+        "allow_host_certificates": true,
+        "allowed_domains": "dev.test,localhost",
+        "allow_bare_domains": true,
+        "allow_subdomains": true,
+        "allow_host_renewal": true,
+        "ttl": "168h",
+        "max_ttl": "720h",
+    });
+    write("ssh/roles/host", host).map(|_| ())
 }
 
 fn certificate_authority(remote: &Remote) -> Result<()> {

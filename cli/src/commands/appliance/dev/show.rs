@@ -31,6 +31,7 @@ pub(super) fn banner(place: &Place, state: &State, took: Duration) -> Result<()>
            try:  chancery write -f transit/keys/app\n        \
                  chancery write transit/encrypt/app plaintext=$(base64 <<< hello)\n        \
                  chancery write pki/issue/web common_name=www.dev.test ttl=24h\n        \
+                 chancery write ssh/sign/user public_key=@$HOME/.ssh/id_ed25519.pub valid_principals=$USER\n        \
                  chancery kv put secret/app password=swordfish\n\n  {end}\n",
         took = took.as_secs_f64(),
     );
