@@ -26,7 +26,8 @@ impl Requester {
         call.permit.identity().map_or_else(Self::default, |identity| Self {
             display_name: identity.display_name.clone(),
             entity_id: identity.entity_id.clone(),
-            metadata: identity.metadata.clone(),
+            // Only a login's word counts: whoever makes a token from another chooses its metadata.
+            metadata: identity.login().map(|(_, metadata)| metadata.clone()).unwrap_or_default(),
         })
     }
 
