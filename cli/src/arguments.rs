@@ -3,7 +3,8 @@
 use crate::{
     bench::BenchCommand,
     commands::{
-        appliance, audit, auth, bulk, data, kv, lease, login, operator, policy, secrets, shell, token, transit,
+        appliance, audit, auth, bulk, data, kv, lease, login, operator, policy, secrets, shell, ssh, ssh_ca, token,
+        transit,
     },
     output::OutputFlags,
     remote::ConnectionFlags,
@@ -81,6 +82,11 @@ pub(crate) enum Command {
     Kv(kv::KvCommand),
     /// Encrypt and sign with keys the server keeps; manage them
     Transit(Box<transit::TransitFlags>),
+    /// Get an SSH certificate into ssh-agent
+    #[command(subcommand)]
+    Ssh(ssh::SshCommand),
+    /// The SSH certificate authority: inventory, revocation, rotation, hosts
+    SshCa(Box<ssh_ca::SshCaFlags>),
     /// Work over many ciphertexts at once
     #[command(subcommand)]
     Bulk(bulk::BulkCommand),

@@ -15,6 +15,8 @@ pub(crate) mod operator;
 pub(crate) mod policy;
 pub(crate) mod secrets;
 pub(crate) mod shell;
+pub(crate) mod ssh;
+pub(crate) mod ssh_ca;
 pub(crate) mod status;
 pub(crate) mod token;
 pub(crate) mod transit;
@@ -44,6 +46,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Completions(flags) => shell::completions(flags)?,
         Command::Man(flags) => shell::manual(flags, output)?,
         Command::Bench(command) => bench::run(command, &arguments.connection, output)?,
+        Command::Ssh(command) => ssh::run(command, &arguments.connection, output)?,
         remote => return over_http(remote, &arguments.connection, output),
     }
     Ok(ExitCode::SUCCESS)
@@ -69,6 +72,7 @@ fn over_http(command: &Command, flags: &connection::ConnectionFlags, output: &Ou
         Command::Unwrap(flags) => data::unwrap(remote, flags, output)?,
         Command::Kv(command) => kv::run(&remote, command, output)?,
         Command::Bulk(command) => bulk::run(&remote, command, output)?,
+        Command::SshCa(flags) => ssh_ca::run(&remote, flags, output)?,
         Command::Transit(flags) => return transit::run(&remote, flags, output),
         Command::PathHelp(flags) => data::path_help(&remote, flags, output)?,
         local => return Err(Failure::local(format!("this command does not speak HTTP: {local:?}"))),

@@ -45,11 +45,13 @@ pub(crate) struct Ask<'a> {
     pub(crate) path: &'a str,
     pub(crate) query: Vec<(String, String)>,
     pub(crate) body: Option<Value>,
+    /// `If-None-Match`: the copy at hand. The answer is 304 where it is still the newest.
+    pub(crate) known: Option<String>,
 }
 
 impl<'a> Ask<'a> {
     pub(crate) fn new(verb: Verb, path: &'a str) -> Self {
-        Self { verb, path, query: Vec::new(), body: None }
+        Self { verb, path, query: Vec::new(), body: None, known: None }
     }
 
     pub(crate) fn body(mut self, body: impl Into<Value>) -> Self {
@@ -205,6 +207,7 @@ impl Remote {
             let kind = if ask.verb == Verb::Patch { "application/merge-patch+json" } else { "application/json" };
             headers.push(("Content-Type".to_owned(), kind.to_owned()));
         }
+        headers.extend(ask.known.iter().map(|known| ("If-None-Match".to_owned(), known.clone())));
         headers.extend(connection.headers.iter().cloned());
         headers
     }

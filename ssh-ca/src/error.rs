@@ -80,8 +80,8 @@ impl From<SshError> for Fault {
             SshError::Lint(_) | SshError::Corrupt { .. } | SshError::Encoding(_) | SshError::Task(_) => Self::Bug(text),
             SshError::Hsm(error) => from_hsm(&error),
             SshError::Store(StoreError::Sealed) => Self::Sealed,
-            SshError::Store(StoreError::Conflict) => Self::Busy { retry_after: Duration::from_secs(1) },
             SshError::Store(StoreError::Hsm(error)) => from_hsm(&error),
+            SshError::Store(error) if error.is_temporary() => Self::Busy { retry_after: Duration::from_secs(1) },
             SshError::Store(_) => Self::Dependency(text),
             SshError::Fault(fault) => fault,
         }

@@ -14,7 +14,7 @@ mod file;
 mod import;
 mod key;
 mod material;
-mod place;
+pub(super) mod place;
 mod sign;
 
 use crate::{

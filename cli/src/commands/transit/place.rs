@@ -12,17 +12,17 @@ use std::{
 use tempfile::{NamedTempFile, TempPath};
 
 /// Whether a path means standard input or output.
-pub(super) fn is_standard(path: &Path) -> bool {
+pub(in crate::commands) fn is_standard(path: &Path) -> bool {
     path == Path::new("-")
 }
 
 /// The path for people.
-pub(super) fn name(path: &Path) -> String {
+pub(in crate::commands) fn name(path: &Path) -> String {
     if is_standard(path) { "standard input".to_owned() } else { path.display().to_string() }
 }
 
 /// Opens a file, or standard input for `-`.
-pub(super) fn source(path: &Path) -> Result<Box<dyn Read>> {
+pub(in crate::commands) fn source(path: &Path) -> Result<Box<dyn Read>> {
     if is_standard(path) {
         return Ok(Box::new(io::stdin().lock()));
     }
@@ -30,7 +30,7 @@ pub(super) fn source(path: &Path) -> Result<Box<dyn Read>> {
 }
 
 /// Opens a file.
-pub(super) fn open(path: &Path) -> Result<File> {
+pub(in crate::commands) fn open(path: &Path) -> Result<File> {
     let wrong = |why: &dyn std::fmt::Display| Failure::local(format!("cannot read {}", path.display())).because(why);
     let file = File::open(path).map_err(|error| wrong(&error).fix("check the name and who may read it"))?;
     if file.metadata().is_ok_and(|data| data.is_dir()) {
@@ -40,13 +40,13 @@ pub(super) fn open(path: &Path) -> Result<File> {
 }
 
 /// A file under way, or standard output.
-pub(super) enum Target {
+pub(in crate::commands) enum Target {
     Standard(io::Stdout),
     File { unfinished: Unfinished, path: PathBuf, replace: bool },
 }
 
 /// A file without its name.
-pub(super) enum Unfinished {
+pub(in crate::commands) enum Unfinished {
     Nameless(File),
     /// Where the file system knows no files without a name.
     Named(NamedTempFile),
@@ -54,7 +54,7 @@ pub(super) enum Unfinished {
 
 impl Target {
     /// Prepares a file with these permissions (less the umask). Refuses now what it would refuse at the end.
-    pub(super) fn create(path: &Path, replace: bool, mode: u32) -> Result<Self> {
+    pub(in crate::commands) fn create(path: &Path, replace: bool, mode: u32) -> Result<Self> {
         if is_standard(path) {
             return Ok(Self::Standard(io::stdout()));
         }
@@ -65,17 +65,17 @@ impl Target {
         Ok(Self::File { unfinished, path: path.to_owned(), replace })
     }
 
-    pub(super) fn is_standard(&self) -> bool {
+    pub(in crate::commands) fn is_standard(&self) -> bool {
         matches!(self, Self::Standard(_))
     }
 
     /// Whether bytes would end on somebody's screen.
-    pub(super) fn is_terminal(&self) -> bool {
+    pub(in crate::commands) fn is_terminal(&self) -> bool {
         matches!(self, Self::Standard(stdout) if stdout.is_terminal())
     }
 
     /// The file before it has its name.
-    pub(super) fn file(&self) -> Option<&File> {
+    pub(in crate::commands) fn file(&self) -> Option<&File> {
         match self {
             Self::Standard(_) => None,
             Self::File { unfinished, .. } => Some(unfinished.file()),
@@ -83,7 +83,7 @@ impl Target {
     }
 
     /// Everything is written: the file is put on disk and gets its name. A target that is dropped leaves nothing.
-    pub(super) fn finish(self) -> Result<()> {
+    pub(in crate::commands) fn finish(self) -> Result<()> {
         let (unfinished, path, replace) = match self {
             Self::Standard(mut stdout) => return Ok(stdout.flush()?),
             Self::File { unfinished, path, replace } => (unfinished, path, replace),
