@@ -78,6 +78,7 @@ measure_chancery() {
     openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=bench.dev.test -keyout /dev/null \
         2> /dev/null > "$WORK/csr.pem"
     row Chancery 'pki sign, P-256 request, stored, CA key in SoftHSM' pki --csr "$WORK/csr.pem"
+    row Chancery 'ssh sign, P-256 CA key in SoftHSM, recorded' ssh
 }
 
 # A development server's state, served again with the pass-through module between it and the token.
@@ -95,6 +96,7 @@ measure_network() {
     sleep 4
     export CHANCERY_ADDR=https://127.0.0.1:8395 CHANCERY_CACERT=$WORK/network/ca.pem CHANCERY_TOKEN=root
     row Chancery 'sign, ECDSA P-256, 1 ms a call, 4 sessions' transit --protection hsm --operation sign
+    row Chancery 'ssh sign, P-256 CA key, 1 ms a call, 4 sessions' ssh
     row Chancery 'encrypt, 1 ms a call, 4 sessions' transit --protection hsm
     row Chancery 'encrypt, batch of 100, 1 ms a call, 4 sessions' transit --protection hsm --batch 100 --connections 4
     unset CHANCERY_ADDR CHANCERY_CACERT CHANCERY_TOKEN
@@ -137,6 +139,9 @@ CONFIG
     "$CHANCERY" secrets enable transit > /dev/null
     "$CHANCERY" secrets enable --max-lease-ttl 8760h pki > /dev/null
     "$CHANCERY" write pki/root/generate/internal common_name=Bench key_type=ec key_bits=256 ttl=8000h > /dev/null
+    "$CHANCERY" secrets enable ssh > /dev/null
+    "$CHANCERY" write ssh/config/ca key_type=ec key_bits=256 > /dev/null
+    "$CHANCERY" write ssh/roles/user key_type=ca allow_user_certificates=true allowed_users='*' > /dev/null
     "$CHANCERY" write pki/roles/web allow_any_name=true key_type=ec key_bits=256 max_ttl=72h > /dev/null
 }
 
@@ -153,6 +158,7 @@ measure_reference() {
     row OpenBao 'sign, Ed25519' transit --operation sign --key-type ed25519
     row OpenBao 'HMAC' transit --operation hmac
     row OpenBao 'pki issue, P-256 leaf, stored' pki
+    row OpenBao 'ssh sign, P-256 CA key in SoftHSM, recorded' ssh
     title 'OpenBao, a token with the policy `default`'
     printf 'path "transit/*" { capabilities = ["create", "read", "update", "delete", "list"] }' > "$WORK/bench.hcl"
     jq -n --rawfile policy "$WORK/bench.hcl" '{policy: $policy}' |

@@ -6,6 +6,7 @@
 
 mod load;
 mod process;
+mod ssh;
 mod transit;
 mod wire;
 
@@ -25,6 +26,8 @@ pub(crate) enum BenchCommand {
     Transit(transit::TransitFlags),
     /// Issue certificates
     Pki(PkiFlags),
+    /// Sign SSH certificates
+    Ssh(ssh::SshFlags),
 }
 
 #[derive(Debug, Args)]
@@ -87,6 +90,7 @@ pub(crate) fn run(command: &BenchCommand, connection: &ConnectionFlags, output: 
     let load = match command {
         BenchCommand::Transit(flags) => flags.load(),
         BenchCommand::Pki(flags) => &flags.load,
+        BenchCommand::Ssh(flags) => &flags.load,
     };
     let mut connection = connection.clone();
     connection.address = load.against.clone().or(connection.address);
@@ -101,6 +105,10 @@ pub(crate) fn run(command: &BenchCommand, connection: &ConnectionFlags, output: 
         }
         BenchCommand::Pki(flags) => {
             let work = pki(flags)?;
+            report(&measure(&remote, load, &work, output)?, &work, load, output)
+        }
+        BenchCommand::Ssh(flags) => {
+            let work = ssh::work(flags)?;
             report(&measure(&remote, load, &work, output)?, &work, load, output)
         }
     }

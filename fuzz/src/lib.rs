@@ -11,18 +11,20 @@ mod engines;
 mod envelope;
 mod material;
 mod requests;
+mod ssh;
 
 pub use appliance::{audit_verify, config_toml, config_vault, shares, store_records};
 pub use engines::{alternative_names, certificate, certificate_request, ciphertext, transit_batch};
 pub use envelope::sealed_file;
 pub use material::{backup, import_blob, pkcs8};
 pub use requests::{body, form, json_limits, parameters, policy, request_path};
+pub use ssh::{ssh_krl, ssh_options, ssh_public_key};
 
 /// A target's name and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 20] = [
+pub const TARGETS: [Target; 23] = [
     ("alternative_names", alternative_names),
     ("audit_verify", audit_verify),
     ("backup", backup),
@@ -41,6 +43,9 @@ pub const TARGETS: [Target; 20] = [
     ("request_path", request_path),
     ("sealed_file", sealed_file),
     ("shares", shares),
+    ("ssh_krl", ssh_krl),
+    ("ssh_options", ssh_options),
+    ("ssh_public_key", ssh_public_key),
     ("store_records", store_records),
     ("transit_batch", transit_batch),
 ];

@@ -33,6 +33,7 @@ AREAS = {
     "kv": [f"{API}/secrets_engines/test_kv_v1.py", f"{API}/secrets_engines/test_kv_v2.py"],
     "transit": [f"{API}/secrets_engines/test_transit.py"],
     "pki": [f"{API}/secrets_engines/test_pki.py"],
+    "ssh": [f"{API}/secrets_engines/test_ssh.py"],
 }
 
 

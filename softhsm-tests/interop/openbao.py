@@ -391,7 +391,7 @@ def parsed_arguments():
     parser.add_argument("--deviations", default=os.path.join(HERE, "openbao-deviations.json"))
     parser.add_argument("--record", help="write the reference's transcript here and stop")
     parser.add_argument("--only", help="compare only steps whose name matches this pattern (all are still sent)")
-    parser.add_argument("--part", choices=("system", "transit"), help="send only this part of the stream")
+    parser.add_argument("--part", choices=("system", "transit", "ssh"), help="send only this part of the stream")
     parser.add_argument("--keep", action="store_true", help="keep the servers' directories")
     parser.add_argument("-v", "--verbose", action="store_true", help="show equal answers and allowed differences too")
     return parser.parse_args()

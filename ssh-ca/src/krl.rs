@@ -118,6 +118,12 @@ pub fn encode_keys(keys: &BTreeSet<Vec<u8>>, fingerprints: &BTreeSet<Vec<u8>>) -
 }
 
 impl Krl {
+    /// The list without what is never written.
+    #[must_use]
+    pub fn without_old_fingerprints(&self) -> Self {
+        Self { old_fingerprints: BTreeSet::new(), ..self.clone() }
+    }
+
     /// The list as bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
