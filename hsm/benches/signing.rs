@@ -1,4 +1,5 @@
-//! What the facade costs: a bare loop of `C_Sign` against [`Hsm::sign`], ECDSA P-256 on SoftHSM, 1 to 4 sessions.
+//! What the facade costs: a bare loop of `C_Sign` against [`Hsm::sign`], ECDSA P-256 on SoftHSM, 1 to 4 sessions; and, on
+//! one session, a bare `C_Encrypt` (AES-256-GCM, 32 bytes) against [`Hsm::encrypt`].
 //!
 //! The facade also verifies each signature in software (tens of microseconds on the same cores), so its time is given
 //! beside the sum of the unavoidable parts, `C_Sign` and one verification. A second pass adds a millisecond to each
@@ -24,8 +25,9 @@ use chancery_hsm::{
 use criterion::{Bencher, Criterion};
 use cryptoki::{
     context::Pkcs11,
-    mechanism::Mechanism,
-    object::{Attribute, ObjectClass},
+    mechanism::{Mechanism, aead::GcmParams},
+    object::{Attribute, ObjectClass, ObjectHandle},
+    session::Session,
 };
 use shim::Shim;
 use token::{Stage, Token};
@@ -77,6 +79,9 @@ fn main() -> ExitCode {
                 facade.as_secs_f64() / (bare + check).as_secs_f64(),
             );
             runtime.block_on(hsm.destroy(&key)).expect("the key is destroyed");
+            if sessions == 1 {
+                encrypting(&mut criterion, name, &token, &hsm, &runtime);
+            }
             runtime.block_on(hsm.shutdown());
         }
     }
@@ -100,22 +105,43 @@ fn share(total: u64, parts: usize, part: usize) -> u64 {
     total / parts + u64::from(part < total % parts)
 }
 
-/// As many threads as sessions, each signing in a session of its own. The facade's login covers them.
-fn bare_loop(token: &Token, key: &KeyReference, sessions: usize, iterations: u64) -> Duration {
+/// One session, one caller: what `C_Encrypt` costs, and what it costs through the facade.
+fn encrypting(criterion: &mut Criterion, name: &str, token: &Token, hsm: &Hsm, runtime: &Runtime) {
+    let spec = KeySpec::new(KeyAlgorithm::Aes256, KeyPurpose::Encrypt, "bench");
+    let key = runtime.block_on(hsm.generate(spec)).expect("a key");
+    let (session, handle) = open(token, &key, ObjectClass::SECRET_KEY);
+    let mut group = criterion.benchmark_group(format!("{name}/aes-256-gcm"));
+    group.bench_function("bare-C_Encrypt", |b| {
+        b.iter(|| {
+            let mut iv = [7; 12];
+            let parameters = GcmParams::new(&mut iv, b"aad", 128.into()).expect("parameters");
+            session.encrypt(&Mechanism::AesGcm(parameters), handle, &[7; 32]).expect("a ciphertext")
+        });
+    });
+    group.bench_function("facade", |b| {
+        b.iter(|| runtime.block_on(hsm.encrypt(&key, b"aad", &[7; 32])).expect("a ciphertext"));
+    });
+    group.finish();
+    runtime.block_on(hsm.destroy(&key)).expect("the key is destroyed");
+}
+
+/// A session beside the facade's, whose login covers it, and the key's handle there.
+fn open(token: &Token, key: &KeyReference, class: ObjectClass) -> (Session, ObjectHandle) {
     let context = Pkcs11::new(&token.module).expect("the module is loaded already");
     let slots = context.get_slots_with_token().expect("slots");
     let slot = *slots
         .iter()
         .find(|slot| context.get_token_info(**slot).is_ok_and(|info| info.serial_number() == key.token.serial))
         .expect("the token's slot");
-    let template = [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::Id(key.id.as_bytes().to_vec())];
-    let workers: Vec<_> = (0..sessions)
-        .map(|_| {
-            let session = context.open_rw_session(slot).expect("a session");
-            let handle = *session.find_objects(&template).expect("a search").first().expect("the key");
-            (session, handle)
-        })
-        .collect();
+    let template = [Attribute::Class(class), Attribute::Id(key.id.as_bytes().to_vec())];
+    let session = context.open_rw_session(slot).expect("a session");
+    let handle = *session.find_objects(&template).expect("a search").first().expect("the key");
+    (session, handle)
+}
+
+/// As many threads as sessions, each signing in a session of its own.
+fn bare_loop(token: &Token, key: &KeyReference, sessions: usize, iterations: u64) -> Duration {
+    let workers: Vec<_> = (0..sessions).map(|_| open(token, key, ObjectClass::PRIVATE_KEY)).collect();
     let started = Instant::now();
     std::thread::scope(|scope| {
         for (number, (session, handle)) in workers.into_iter().enumerate() {

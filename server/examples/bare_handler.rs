@@ -1,9 +1,11 @@
 //! The floor that transit is measured against: axum on rustls, the same JSON, base64 and raw aws-lc-rs, two plain audit
 //! lines, and nothing else: no tokens, no policies, no HMAC, no key versions.
 //!
-//! `cargo run --release --example bare_handler -- 127.0.0.1:8399 [audit file]` serves `POST /v1/transit/OPERATION/KEY`
+//! `cargo run --release --example bare_handler -- 127.0.0.1:8399 [audit file] [bodies]` serves `POST /v1/transit/OPERATION/KEY`
 //! over TLS with a certificate of its own and over plain HTTP on the next port: `encrypt`, `decrypt` and `rewrap` with
 //! AES-256-GCM (one text or `batch_input`), `sign` with Ed25519 where the key is called `ed25519`, else with P-256.
+//! With `bodies` its lines hold request and answer as they are, so that what a log of a batch cannot do without, the
+//! copy and the write, is part of the floor too.
 //! `chancery bench transit --against https://127.0.0.1:8399 --key bench` measures it.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a measuring tool: it may stop at the first surprise")]
 
@@ -30,7 +32,9 @@ struct Floor {
     key: LessSafeKey,
     p256: EcdsaKeyPair,
     ed25519: Ed25519KeyPair,
-    audit: mpsc::UnboundedSender<String>,
+    audit: mpsc::UnboundedSender<Vec<u8>>,
+    /// Whether lines hold the bodies.
+    bodies: bool,
 }
 
 #[derive(Deserialize)]
@@ -87,6 +91,22 @@ impl Floor {
         self.key.open_in_place(nonce, Aad::empty(), &mut sealed).unwrap().to_vec()
     }
 
+    /// An audit line; the one of an answer holds the request once more, as Vault's does.
+    fn record(&self, kind: &str, (operation, key): (&str, &str), bodies: &[&[u8]]) {
+        let mut line = format!(
+            "{{\"type\":\"{kind}\",\"time\":\"2026-01-01T00:00:00Z\",\"request\":{{\"path\":\"transit/{operation}/{key}\"}}"
+        )
+        .into_bytes();
+        if self.bodies {
+            for body in bodies {
+                line.extend_from_slice(b",\"data\":");
+                line.extend_from_slice(body);
+            }
+        }
+        line.extend_from_slice(b"}\n");
+        self.audit.send(line).unwrap();
+    }
+
     fn work(&self, operation: &str, key: &str, item: &Item<'_>) -> Outcome {
         match operation {
             "encrypt" => self.seal(STANDARD.decode(item.plaintext.unwrap()).unwrap()),
@@ -111,12 +131,7 @@ async fn handle(
     body: Bytes,
 ) -> impl IntoResponse {
     let input: Input<'_> = serde_json::from_slice(&body).unwrap();
-    let line = |kind: &str| {
-        format!(
-            "{{\"type\":\"{kind}\",\"time\":\"2026-01-01T00:00:00Z\",\"request\":{{\"path\":\"transit/{operation}/{key}\"}}}}\n"
-        )
-    };
-    floor.audit.send(line("request")).unwrap();
+    floor.record("request", (&operation, &key), &[&body]);
     let data = if input.batch_input.is_empty() {
         let Input { plaintext, ciphertext, input, .. } = input;
         Data::One(floor.work(&operation, &key, &Item { plaintext, ciphertext, input }))
@@ -124,16 +139,20 @@ async fn handle(
         let results = input.batch_input.iter().map(|item| floor.work(&operation, &key, item));
         Data::Batch { batch_results: results.collect() }
     };
-    floor.audit.send(line("response")).unwrap();
-    ([("content-type", "application/json")], serde_json::to_vec(&Output { data }).unwrap())
+    let answer = serde_json::to_vec(&Output { data }).unwrap();
+    floor.record("response", (&operation, &key), &[&body, &answer]);
+    ([("content-type", "application/json")], answer)
 }
 
 /// Writes whatever has gathered since the last write, once.
-async fn write_audit(mut lines: mpsc::UnboundedReceiver<String>, mut file: File) {
-    let mut gathered = Vec::new();
+async fn write_audit(mut lines: mpsc::UnboundedReceiver<Vec<u8>>, mut file: File) {
+    let (mut gathered, mut text) = (Vec::new(), Vec::new());
     while lines.recv_many(&mut gathered, 4096).await > 0 {
-        let text: String = gathered.drain(..).collect();
-        file.write_all(text.as_bytes()).unwrap();
+        for line in gathered.drain(..) {
+            text.extend_from_slice(&line);
+        }
+        file.write_all(&text).unwrap();
+        text.clear();
     }
 }
 
@@ -176,12 +195,14 @@ async fn serve(address: SocketAddr, router: Router, acceptor: Option<TlsAcceptor
 async fn main() {
     let mut arguments = std::env::args().skip(1);
     let address: SocketAddr = arguments.next().as_deref().unwrap_or("127.0.0.1:8399").parse().unwrap();
+    // In the order of the usage above.
     let file = File::create(arguments.next().as_deref().unwrap_or("/dev/null")).unwrap();
+    let bodies = arguments.next().is_some_and(|word| word == "bodies");
     let (audit, lines) = mpsc::unbounded_channel();
     tokio::spawn(write_audit(lines, file));
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[7; 32]).unwrap());
     let p256 = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
-    let floor = Floor { key, p256, ed25519: Ed25519KeyPair::generate().unwrap(), audit };
+    let floor = Floor { key, p256, ed25519: Ed25519KeyPair::generate().unwrap(), audit, bodies };
     let router = Router::new()
         .route("/v1/transit/{operation}/{key}", post(handle))
         // As much as the appliance takes.
