@@ -463,7 +463,7 @@ mod tests {
             (format!("{MINIMAL}kms_library.hsm = {{ module = \"softhsm2\" }}\n"), "own token"),
             (format!("{MINIMAL}kms_library.a = {{ module = \"/none.so\" }}\n"), "is not there"),
             (format!("{MINIMAL}kms_library.\"a b\" = {{ module = \"softhsm2\" }}\n"), "is not a name"),
-            (format!("{MINIMAL}storage.url = \"postgres://x\"\n"), "storage.url"),
+            (format!("{MINIMAL}storage.url = \"postgres://x\"\n"), "names no user or no host"),
             (format!("{MINIMAL}lease = {{ default_ttl = \"2h\", max_ttl = \"1h\" }}\n"), "default lease time"),
             ("listener.api = { address = \"x\", tls_cert = \"a\" }\n".to_owned(), "only one of"),
         ] {

@@ -85,7 +85,8 @@ impl Mount {
 
     /// The mount's own work, as the server starts it every minute.
     pub(crate) async fn tick(&self) -> Result<(), Fault> {
-        self.engine.tick(mount_point(), self.clock.now()).await
+        self.engine.tick(mount_point(), self.clock.now()).await?;
+        self.engine.tend().await
     }
 
     /// An entry of the mount's view as JSON.
