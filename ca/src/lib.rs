@@ -228,6 +228,16 @@ impl Service for CertificateAuthority {
         self.answers.forget_all();
     }
 
+    fn changed_elsewhere(&self, keys: &[&str]) {
+        // OCSP answers are looked at again after a second by themselves.
+        let others = || keys.iter().filter(|key| !key.starts_with("ocsp/") && !key.starts_with("tidy/"));
+        if others().any(|key| !key.starts_with("crl")) {
+            Service::forget(self);
+        } else if others().next().is_some() {
+            self.press.forget();
+        }
+    }
+
     async fn remove(self: Arc<Self>) -> Result<(), Fault> {
         let authority = storage::read_authority(&self.view).await?;
         self.custody.destroy_all(authority.keys.values()).await?;

@@ -128,7 +128,7 @@ def crl(node):
         raise Refused(status, der.decode(errors="replace"))
     listed = x509.load_der_x509_crl(der)
     number = listed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-    return number, {entry.serial_number for entry in listed}
+    return number, {entry.serial_number for entry in listed}, der
 
 
 def serial_number(text):
@@ -233,7 +233,9 @@ class Load:
     def __init__(self, nodes, watch=True):
         self.stop = threading.Event()
         self.lock = threading.Lock()
-        self.issued, self.revoked, self.written, self.numbers = {}, set(), {}, []
+        self.issued, self.revoked, self.written = {}, set(), {}
+        # Of each CRL number the list that had it, and when it was first seen anywhere.
+        self.lists, self.first_seen, self.readings, self.late = {}, {}, 0, 0.0
         self.failures = {}
         self.backward = []
         self.threads = []
@@ -283,17 +285,25 @@ class Load:
             time.sleep(0.05)
 
     def observe(self, node):
-        """What was seen by one reader, or by one after another, never goes back."""
+        """A server's numbers never go back, one number is one list, and no server is behind another by more than the bound."""
+        last = 0
         while not self.stop.is_set():
-            with self.lock:
-                floor = max(self.numbers, default=0)
+            asked = time.monotonic()
             seen = self.guarded(lambda: crl(node))
             if seen is None:
                 continue
+            number, _, der = seen
+            now = time.monotonic()
             with self.lock:
-                self.numbers.append(seen[0])
-                if seen[0] < floor:
-                    self.backward.append((node.name, floor, seen[0]))
+                self.readings += 1
+                if number < last:
+                    self.backward.append(f"{node.name}: {number} after {last}")
+                if self.lists.setdefault(number, der) != der:
+                    self.backward.append(f"{node.name}: another list with number {number}")
+                self.first_seen.setdefault(number, now)
+                newer = [at for other, at in self.first_seen.items() if other > number]
+                self.late = max(self.late, asked - min(newer, default=asked))
+            last = number
 
     def end(self):
         self.stop.set()
@@ -317,13 +327,14 @@ def load_by_both(one, other):
     load.end()
     check(not load.failures, f"requests failed under load: {load.failures}")
     check(not load.backward, f"CRL numbers stepped back: {load.backward[:5]}")
-    check(len(load.revoked) > 10 and len(set(load.numbers)) > 3, f"too little happened: {len(load.revoked)} revocations, CRL numbers {sorted(set(load.numbers))}")
+    check(load.late < BOUND + SLACK, f"a list was handed out {load.late:.1f} s after its successor")
+    check(len(load.revoked) > 10 and len(load.lists) > 3, f"too little happened: {len(load.revoked)} revocations, CRL numbers {sorted(load.lists)}")
     revoked = {serial_number(serial) for serial in load.revoked}
     for node in (one, other):
         within_bound("every revocation in the CRL", lambda: revoked <= crl(node)[1])
         load.kept_by(node)
     print(f"  {len(load.issued)} certificates, {len(load.revoked)} revocations, {len(load.written)} secrets by both; "
-          f"CRL numbers {min(load.numbers)} to {max(load.numbers)} in {len(load.numbers)} readings")
+          f"CRL numbers {min(load.lists)} to {max(load.lists)} in {load.readings} readings, at most {load.late * 1000:.0f} ms behind")
 
 
 def kill_a_server_under_load(one, other, cluster):

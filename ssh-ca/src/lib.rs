@@ -60,7 +60,13 @@ use custody::Custody;
 use jiff::Timestamp;
 use parking_lot::RwLock;
 use role::Role;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// One mount of the engine (kind `ssh`).
 pub struct SshAuthority {
@@ -70,6 +76,8 @@ pub struct SshAuthority {
     clock: Arc<dyn Clock>,
     cache: RwLock<Cache>,
     serials: tokio::sync::Mutex<serial::Series>,
+    /// Another process has revoked: it may have been everything signed so far, reserved numbers included.
+    block_over: AtomicBool,
     krl: tokio::sync::Mutex<revocation::KrlState>,
     used_nonces: parking_lot::Mutex<renewal::UsedNonces>,
 }
@@ -100,6 +108,7 @@ impl SshAuthority {
             clock,
             cache: RwLock::default(),
             serials: tokio::sync::Mutex::default(),
+            block_over: AtomicBool::new(false),
             krl: tokio::sync::Mutex::default(),
             used_nonces: parking_lot::Mutex::default(),
         })
@@ -205,6 +214,18 @@ impl Service for SshAuthority {
 
     fn forget(&self) {
         self.cache.write().clear();
+    }
+
+    fn changed_elsewhere(&self, keys: &[&str]) {
+        if keys.contains(&storage::KRL) {
+            self.block_over.store(true, Ordering::Release);
+        }
+        // Of these nothing is kept, or it is read again for every answer.
+        let is_read =
+            |key: &&str| [storage::KRL, storage::SERIAL, storage::RENEWAL].contains(key) || key.starts_with("otp/");
+        if !keys.iter().all(is_read) {
+            self.forget();
+        }
     }
 
     async fn remove(self: Arc<Self>) -> Result<(), Fault> {

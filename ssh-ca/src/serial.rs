@@ -5,6 +5,7 @@
 
 use crate::{SshAuthority, error::SshError, storage};
 use chancery_store::Changes;
+use std::sync::atomic::Ordering;
 
 const BLOCK: u64 = 1024;
 
@@ -19,7 +20,7 @@ impl SshAuthority {
     /// The next serial number.
     pub(crate) async fn next_serial(&self) -> Result<u64, SshError> {
         let mut series = self.serials.lock().await;
-        if series.next == series.end {
+        if self.block_over.swap(false, Ordering::AcqRel) || series.next == series.end {
             *series = self.reserve().await?;
         }
         let serial = series.next;
@@ -29,10 +30,13 @@ impl SshAuthority {
 
     /// The last serial number that was given, or may have been given before a restart; zero where there is none.
     pub(crate) async fn last_serial(&self) -> Result<u64, SshError> {
-        let series = self.serials.lock().await;
-        if series.end != 0 {
+        let mut series = self.serials.lock().await;
+        if series.end != 0 && !self.store.is_shared() {
             return Ok(series.next.saturating_sub(1));
         }
+        // Other processes give numbers of blocks of their own: whatever is reserved may have been given. Ours go on behind
+        // it, and theirs when they hear of the revocation.
+        *series = Series::default();
         let end = storage::read::<u64>(&self.view, storage::SERIAL).await?.unwrap_or(1);
         Ok(end.saturating_sub(1))
     }

@@ -1,10 +1,11 @@
-//! What a commit and a read cost on SQLite: group commit with 1, 8 and 64 callers, and reads beside it.
+//! What a commit and a read cost on SQLite, and on PostgreSQL where `scripts/with_postgres.py` runs this: group commit with
+//! 1, 8 and 64 callers, and reads beside it.
 //!
 //! The database lies in the directory for temporary files; on a memory file system there a commit costs no disk.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on fails")]
 
-use chancery_store::{Changes, Initialize, SealChoice, Store};
+use chancery_store::{Changes, Initialize, PostgresConfig, SealChoice, Store};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use jiff::Timestamp;
 use std::{
@@ -20,6 +21,14 @@ async fn unsealed(store: Store) -> Store {
     let seal = SealChoice::Shamir { shares: 1, threshold: 1 };
     store.barrier().initialize(Initialize { seal }).await.unwrap();
     store
+}
+
+/// A store on the test server, if there is one.
+async fn postgres() -> Option<Store> {
+    let url = std::env::var("CHANCERY_TEST_POSTGRES").ok()?;
+    let password = std::env::var("CHANCERY_TEST_POSTGRES_PASSWORD").ok()?;
+    let config = PostgresConfig::parse(&url).unwrap().with_password(password.as_bytes());
+    Some(unsealed(Store::postgres(config, Arc::new(Timestamp::now)).await.unwrap()).await)
 }
 
 async fn commit(store: &Store, key: &str, value: &str) {
@@ -63,6 +72,14 @@ fn bench_commits(criterion: &mut Criterion) {
             bencher.iter_custom(|count| runtime.block_on(commits(&store, callers, count)));
         });
     }
+    let postgres = runtime.block_on(postgres());
+    if let Some(store) = &postgres {
+        for callers in [1, 8, 64] {
+            group.bench_function(BenchmarkId::new("postgres", callers), |bencher| {
+                bencher.iter_custom(|count| runtime.block_on(commits(store, callers, count)));
+            });
+        }
+    }
     let memory = runtime.block_on(async { unsealed(Store::memory().await.unwrap()).await });
     group.bench_function("memory", |bencher| {
         bencher.iter_custom(|count| runtime.block_on(commits(&memory, 1, count)));
@@ -71,7 +88,8 @@ fn bench_commits(criterion: &mut Criterion) {
 
     let mut group = criterion.benchmark_group("read");
     group.throughput(Throughput::Elements(1)).sample_size(20).measurement_time(Duration::from_secs(3));
-    for (name, store) in [("sqlite", &store), ("memory", &memory)] {
+    let others = postgres.as_ref().map(|store| ("postgres", store));
+    for (name, store) in [("sqlite", &store), ("memory", &memory)].into_iter().chain(others) {
         runtime.block_on(commit(store, "read", &"v".repeat(VALUE_BYTES)));
         let view = store.view("bench");
         group.bench_function(name, |bencher| {

@@ -37,6 +37,8 @@ fn log(flag: Option<&str>, configured: Option<&str>) -> Result<()> {
     let set = environment::setting("LOG").or_else(|| environment::setting("LOG_LEVEL"));
     let text = flag.map(str::to_owned).or(set).or_else(|| configured.map(str::to_owned));
     let text = text.as_deref().unwrap_or("info");
+    // A database that goes away says so on every connection; the store tells it once.
+    let text = if text.eq_ignore_ascii_case("info") { "info,tokio_postgres=warn" } else { text };
     let filter = EnvFilter::try_new(text.to_ascii_lowercase()).map_err(|error| {
         Failure::local(format!("cannot read the log level {text:?}"))
             .because(error)

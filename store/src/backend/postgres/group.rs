@@ -13,6 +13,8 @@ use super::{
 use crate::{
     StoreError,
     backend::{Batch, Operation, Sequence},
+    inventory::CertificateChange,
+    ssh_inventory::SshChange,
 };
 use std::collections::BTreeSet;
 use tokio_postgres::Error;
@@ -85,15 +87,25 @@ fn seal<'b>(log: &'b Log<'b>, sequence: u64) -> [Step<'b>; 2] {
     [Step::exactly(1, insert, values), Step::exactly(1, update, vec![Box::new(signed(sequence))])]
 }
 
+/// Whether one statement may touch any number of rows: a mount that goes takes all it issued along.
+pub(super) fn is_wide(batches: &[Batch]) -> bool {
+    batches.iter().flat_map(|batch| &batch.operations).any(|operation| match operation {
+        Operation::DeleteBelow { .. } => true,
+        Operation::Certificate(change) => matches!(**change, CertificateChange::DeleteMount { .. }),
+        Operation::Ssh(change) => matches!(**change, SshChange::DeleteMount { .. } | SshChange::ForgetEnded { .. }),
+        Operation::Put { .. } | Operation::Delete { .. } | Operation::PutRecord { .. } => false,
+    })
+}
+
 /// Begins, waits for its turn, and answers the sequence of the last commit.
-pub(super) async fn begin(session: &Session) -> Result<u64, Trouble> {
+pub(super) async fn begin(session: &Session, batches: &[Batch]) -> Result<u64, Trouble> {
+    let begin = if is_wide(batches) { "BEGIN; SET LOCAL statement_timeout = '10min'" } else { "BEGIN" };
     let lock = "SELECT value, (SELECT max(version) FROM schema_version) FROM change_sequence WHERE id = 1 FOR UPDATE";
     let begun = async {
         let lock = session.statement(lock).await?;
         // Both are sent at once; the second is answered behind the first.
         let (begun, locked) =
-            futures_util::future::join(session.client.batch_execute("BEGIN"), session.client.query_one(&lock, &[]))
-                .await;
+            futures_util::future::join(session.client.batch_execute(begin), session.client.query_one(&lock, &[])).await;
         begun?;
         let row = locked?;
         Ok::<(i64, i64), Error>((row.try_get(0)?, row.try_get(1)?))
@@ -112,7 +124,7 @@ async fn end(session: &Session, how: &str) -> Result<(), Trouble> {
 
 /// Applies all as if none were in conflict: three round trips, however many there are.
 pub(super) async fn together(session: &Session, batches: &[Batch], log: &Log<'_>) -> Result<Prepared, Trouble> {
-    let before = begin(session).await?;
+    let before = begin(session, batches).await?;
     let mut all = Vec::new();
     let mut sequence = before;
     for batch in batches {
@@ -138,7 +150,7 @@ pub(super) async fn one_by_one(
     batches: &[Batch],
     (node, token): (&[u8; 16], &[u8; 16]),
 ) -> Result<Prepared, Trouble> {
-    let before = begin(session).await?;
+    let before = begin(session, batches).await?;
     let mut sequence = before;
     let mut answers = Vec::new();
     let mut applied = Vec::new();

@@ -28,6 +28,8 @@ const QUEUE: usize = 4096;
 const GROUP: usize = 256;
 /// Longer than the server's own limits: only a server that does not answer at all gets here.
 const STEP: Duration = Duration::from_secs(7);
+/// The same where a statement may touch any number of rows.
+const WIDE_STEP: Duration = Duration::from_secs(11 * 60);
 /// A group that was not committed is tried again for so long.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the outcome of a commit is looked for.
@@ -204,7 +206,8 @@ impl Task {
                 (false, _) => group::one_by_one(session, batches, (node, token)).await,
             }
         };
-        let prepared = match tokio::time::timeout(STEP, prepare).await {
+        let step = if group::is_wide(batches) { WIDE_STEP } else { STEP };
+        let prepared = match tokio::time::timeout(step, prepare).await {
             Ok(Ok(prepared)) => prepared,
             Ok(Err(trouble)) => return Err((trouble, Vec::new())),
             Err(_) => return Err((Trouble::Hopeless(silent()), Vec::new())),
