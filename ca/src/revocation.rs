@@ -128,9 +128,6 @@ impl CertificateAuthority {
     /// follows when somebody fetches it, or at the next tick.
     async fn show(&self, authority: &Authority, row: &Row, sequence: u64) -> Result<(), CaError> {
         let id = &row.intent.issuer;
-        if let Some(issuer) = authority.issuers.get(id).or_else(|| authority.retired.get(id)) {
-            self.reconsider(authority, issuer);
-        }
         let need = Need::Revocation(sequence);
         if row.intent.shard > 0 {
             self.publish(id, CrlScope::Shard(row.intent.shard), need).await?;

@@ -49,26 +49,26 @@ fn public_routes() -> Vec<R> {
 /// What is published of revocations; fetched by machines that have no token.
 fn revocation_routes() -> Vec<R> {
     vec![
-        R::at("crl", "CRL of the default issuer, DER").on(Read, crl::complete).public(),
-        R::at("crl/pem", "CRL of the default issuer, PEM").on(Read, crl::complete_pem).public(),
-        R::at("crl/delta", "Delta CRL of the default issuer, DER").on(Read, crl::delta).public(),
-        R::at("crl/delta/pem", "Delta CRL of the default issuer, PEM").on(Read, crl::delta_pem).public(),
-        R::at("crl/shard/{shard}", "A shard of the default issuer's CRL, DER").on(Read, crl::issuer_shard).public(),
-        R::at("issuer/:issuer_ref/crl", "An issuer's CRL").on(Read, crl::issuer).public(),
-        R::at("issuer/:issuer_ref/crl/pem", "An issuer's CRL, PEM").on(Read, crl::issuer_pem).public(),
-        R::at("issuer/:issuer_ref/crl/der", "An issuer's CRL, DER").on(Read, crl::issuer_der).public(),
-        R::at("issuer/:issuer_ref/crl/delta", "An issuer's delta CRL").on(Read, crl::issuer_delta).public(),
+        R::at("crl", "CRL of the default issuer, DER").on(Read, crl::complete).published(),
+        R::at("crl/pem", "CRL of the default issuer, PEM").on(Read, crl::complete_pem).published(),
+        R::at("crl/delta", "Delta CRL of the default issuer, DER").on(Read, crl::delta).published(),
+        R::at("crl/delta/pem", "Delta CRL of the default issuer, PEM").on(Read, crl::delta_pem).published(),
+        R::at("crl/shard/{shard}", "A shard of the default issuer's CRL, DER").on(Read, crl::issuer_shard).published(),
+        R::at("issuer/:issuer_ref/crl", "An issuer's CRL").on(Read, crl::issuer).published(),
+        R::at("issuer/:issuer_ref/crl/pem", "An issuer's CRL, PEM").on(Read, crl::issuer_pem).published(),
+        R::at("issuer/:issuer_ref/crl/der", "An issuer's CRL, DER").on(Read, crl::issuer_der).published(),
+        R::at("issuer/:issuer_ref/crl/delta", "An issuer's delta CRL").on(Read, crl::issuer_delta).published(),
         R::at("issuer/:issuer_ref/crl/delta/pem", "An issuer's delta CRL, PEM")
             .on(Read, crl::issuer_delta_pem)
-            .public(),
+            .published(),
         R::at("issuer/:issuer_ref/crl/delta/der", "An issuer's delta CRL, DER")
             .on(Read, crl::issuer_delta_der)
-            .public(),
+            .published(),
         R::at("issuer/:issuer_ref/crl/shard/{shard}", "A shard of an issuer's CRL, DER")
             .on(Read, crl::issuer_shard)
-            .public(),
-        R::at("ocsp", "OCSP responder").on(Write, ocsp::post).public(),
-        R::at("ocsp/*req", "OCSP responder").on(Read, ocsp::get).public(),
+            .published(),
+        R::at("ocsp", "OCSP responder").on(Write, ocsp::post).published(),
+        R::at("ocsp/*req", "OCSP responder").on(Read, ocsp::get).published(),
     ]
 }
 

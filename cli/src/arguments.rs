@@ -3,7 +3,7 @@
 use crate::{
     bench::BenchCommand,
     commands::{
-        appliance, audit, auth, bulk, data, kv, lease, login, operator, policy, secrets, shell, ssh, ssh_ca, token,
+        appliance, audit, auth, bulk, ca, data, kv, lease, login, operator, policy, secrets, shell, ssh, ssh_ca, token,
         transit,
     },
     output::OutputFlags,
@@ -87,6 +87,8 @@ pub(crate) enum Command {
     Ssh(ssh::SshCommand),
     /// The SSH certificate authority: inventory, revocation, rotation, hosts
     SshCa(Box<ssh_ca::SshCaFlags>),
+    /// What a mount of certificates has issued, what ends soon, how its issuers hang together
+    Ca(Box<ca::CaFlags>),
     /// Work over many ciphertexts at once
     #[command(subcommand)]
     Bulk(bulk::BulkCommand),

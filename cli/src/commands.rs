@@ -6,6 +6,7 @@ pub(crate) mod appliance;
 pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod bulk;
+pub(crate) mod ca;
 pub(crate) mod data;
 pub(crate) mod kv;
 pub(crate) mod lease;
@@ -73,6 +74,7 @@ fn over_http(command: &Command, flags: &connection::ConnectionFlags, output: &Ou
         Command::Kv(command) => kv::run(&remote, command, output)?,
         Command::Bulk(command) => bulk::run(&remote, command, output)?,
         Command::SshCa(flags) => ssh_ca::run(&remote, flags, output)?,
+        Command::Ca(flags) => return ca::run(&remote, flags, output),
         Command::Transit(flags) => return transit::run(&remote, flags, output),
         Command::PathHelp(flags) => data::path_help(&remote, flags, output)?,
         local => return Err(Failure::local(format!("this command does not speak HTTP: {local:?}"))),

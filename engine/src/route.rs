@@ -28,6 +28,7 @@ pub struct Route<E> {
     pattern: &'static str,
     summary: &'static str,
     access: Access,
+    is_published: bool,
     exists: Option<ExistenceCheck<E>>,
     handlers: Vec<(Verb, Handler<E>)>,
 }
@@ -54,6 +55,8 @@ pub struct RouteMatch {
     pub captures: Captures,
     /// Who may reach it.
     pub access: Access,
+    /// Whether what it answers is published: signed, for everybody, the same for all.
+    pub is_published: bool,
     /// Whether create and update are told apart here.
     pub has_existence_check: bool,
 }
@@ -84,7 +87,7 @@ impl<E: Send + Sync + 'static> Route<E> {
     /// A route at `pattern`.
     #[must_use]
     pub fn at(pattern: &'static str, summary: &'static str) -> Self {
-        Self { pattern, summary, access: Access::Policy, exists: None, handlers: Vec::new() }
+        Self { pattern, summary, access: Access::Policy, is_published: false, exists: None, handlers: Vec::new() }
     }
 
     /// Answers `verb` with `handler`.
@@ -114,6 +117,15 @@ impl<E: Send + Sync + 'static> Route<E> {
     pub fn public(mut self) -> Self {
         self.access = Access::Public;
         self
+    }
+
+    /// Opens the route to callers without a token, and says that what it answers is published (CRLs, OCSP answers): it
+    /// is fetched by machines in masses, tells each the same, and changes nothing, so that an audit log of who fetched it
+    /// would bury what is of interest.
+    #[must_use]
+    pub fn published(mut self) -> Self {
+        self.is_published = true;
+        self.public()
     }
 
     /// Demands `sudo` besides.
@@ -165,6 +177,7 @@ impl<E: Send + Sync + 'static> RouteTable<E> {
                 pattern: route.pattern,
                 captures,
                 access: route.access,
+                is_published: route.is_published,
                 has_existence_check: route.exists.is_some(),
             });
         }

@@ -12,11 +12,13 @@ mod envelope;
 mod material;
 mod requests;
 mod ssh;
+mod revocation;
 
 pub use appliance::{audit_verify, config_toml, config_vault, shares, store_records};
 pub use engines::{alternative_names, certificate, certificate_request, ciphertext, transit_batch};
 pub use envelope::sealed_file;
 pub use material::{backup, import_blob, pkcs8};
+pub use revocation::{crl, ocsp_request};
 pub use requests::{body, form, json_limits, parameters, policy, request_path};
 pub use ssh::{ssh_krl, ssh_options, ssh_public_key};
 
@@ -24,7 +26,7 @@ pub use ssh::{ssh_krl, ssh_options, ssh_public_key};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 23] = [
+pub const TARGETS: [Target; 25] = [
     ("alternative_names", alternative_names),
     ("audit_verify", audit_verify),
     ("backup", backup),
@@ -34,9 +36,11 @@ pub const TARGETS: [Target; 23] = [
     ("ciphertext", ciphertext),
     ("config_toml", config_toml),
     ("config_vault", config_vault),
+    ("crl", crl),
     ("form", form),
     ("import_blob", import_blob),
     ("json_limits", json_limits),
+    ("ocsp_request", ocsp_request),
     ("parameters", parameters),
     ("pkcs8", pkcs8),
     ("policy", policy),

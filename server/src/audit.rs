@@ -58,6 +58,8 @@ pub enum Exemption {
     Unreadable,
     /// A status page that load balancers ask for all day and that reads nothing.
     Status,
+    /// A published list or answer that somebody without a token fetched.
+    Published,
     /// No sink recorded that the request came in, so it was refused.
     Unrecordable,
     /// The handler crashed after its entry was opened; the open entry stands for it.

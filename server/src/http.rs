@@ -6,15 +6,19 @@
 //! | `patience` | how long a client may keep us waiting |
 //! | `tls` | certificates and their reload, client certificates |
 //! | `door` | which URL goes where |
+//! | `conditional` | 304 for what the client has already |
+//! | `ocsp` | OCSP requests in bodies and paths become a parameter |
 //! | `errand` | a request is finished although its client hung up |
 //! | `request` | method, path, headers and body become a request |
 //! | `body` | JSON, forms and query strings become one JSON object |
 //! | `response` | the only place with status codes |
 
 pub(crate) mod body;
+mod conditional;
 pub(crate) mod door;
 mod errand;
 pub mod listener;
+mod ocsp;
 pub(crate) mod patience;
 pub(crate) mod request;
 pub(crate) mod response;

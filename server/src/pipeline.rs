@@ -51,6 +51,19 @@ pub async fn handle(core: &Core, mut request: Request) -> Audited<Reply> {
         };
         return Audited::exempt(finished(id, outcome), Exemption::Status);
     }
+    if let (Ok(decision), None) = (&decided, &trail.identity)
+        && decision.matched.is_published
+    {
+        let operation = plain_operation(request.verb);
+        let kind = trail.mounted.as_ref().map_or("", |mounted| mounted.entry.kind.as_str()).to_owned();
+        let outcome = match decided {
+            Ok(decision) => act(core, request, decision).await,
+            Err(fault) => Err(fault),
+        };
+        let reply = finished(id, outcome);
+        in_flight.finish(&kind, operation, &reply);
+        return Audited::exempt(reply, Exemption::Published);
+    }
 
     // 6: the entry is opened, also for what was refused.
     let refusal = decided.as_ref().err().map(ToString::to_string);

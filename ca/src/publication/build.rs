@@ -65,29 +65,30 @@ impl CertificateAuthority {
         let turn = self.press.turn(&place);
         let _turn = turn.lock().await;
         let (lineage, signer, authority) = (&lineage, signer, &authority);
-        let record = self
-            .store
-            .transact("publish CRL", || async move { self.build(authority, lineage, signer, (scope, need)).await })
+        self.store
+            .transact("publish CRL", || async move {
+                let changes = self.build(authority, lineage, signer, (scope, need)).await?;
+                Ok::<_, CaError>((changes, ()))
+            })
             .await?;
-        self.print(&place, record);
         Ok(true)
     }
 
-    /// One attempt. The list that is there is answered as it is where it suffices.
+    /// One attempt. Nothing changes where the list that is there suffices.
     async fn build(
         &self,
         authority: &Authority,
         lineage: &Lineage,
         signer: &Arc<Issuer>,
         (scope, need): (CrlScope, Need),
-    ) -> Result<(Changes, CrlRecord), CaError> {
+    ) -> Result<Changes, CaError> {
         // Before anything is read: what is revoked up to here is seen by what follows.
         let through = self.store.sequence().await?.0;
         let before = self.before(lineage, signer, scope).await?;
         if let Some(newest) = &before.newest
             && self.suffices(lineage, scope, need, newest).await?
         {
-            return Ok((Changes::default(), newest.clone()));
+            return Ok(Changes::default());
         }
         let now = self.now();
         // RFC 5280 §5.2.3: the number rises, and time does not run backwards even if the clock does.
@@ -117,7 +118,7 @@ impl CertificateAuthority {
             Some(version) => changes.replace(&self.view, &place, &record, version, None)?,
             None => changes.create(&self.view, &place, &record)?,
         };
-        Ok((changes, record))
+        Ok(changes)
     }
 
     async fn suffices(

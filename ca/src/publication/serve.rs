@@ -1,4 +1,5 @@
-//! Handing lists out: from memory, looked at again after a second, since another process may have published.
+//! Handing lists out: from memory as long as nobody has changed the database, so that whoever reads from one process and
+//! then from another never sees a number step back.
 
 use super::{CrlScope, Lineage, Need};
 use crate::{
@@ -6,11 +7,8 @@ use crate::{
     storage,
 };
 use aws_lc_rs::digest::{SHA256, digest};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use std::sync::Arc;
-
-/// How long what is in memory is believed.
-const BELIEVED: SignedDuration = SignedDuration::from_secs(1);
 
 /// A list as it goes out.
 #[derive(Debug)]
@@ -32,7 +30,8 @@ pub struct Published {
 /// A list in memory.
 pub(super) struct Served {
     published: Arc<Published>,
-    read_at: Timestamp,
+    /// Number of the last commit when it was read.
+    sequence: u64,
 }
 
 impl Published {
@@ -62,8 +61,9 @@ impl CertificateAuthority {
         let lineage = Lineage::of(authority, issuer);
         let place = storage::crl(scope, lineage.id());
         let now = self.now();
+        let sequence = self.store.sequence().await?.0;
         if let Some(served) = self.press.served.read().get(&place)
-            && now.duration_since(served.read_at).abs() < BELIEVED
+            && served.sequence == sequence
             && now < served.published.next_update
         {
             return Ok(Some(Arc::clone(&served.published)));
@@ -79,7 +79,7 @@ impl CertificateAuthority {
             let spare: Option<CrlRecord> = storage::read(&self.view, &storage::spare(scope, lineage.id())).await?;
             record = spare.filter(|spare| spare.number == record.number).unwrap_or(record);
         }
-        Ok(Some(self.print(&place, record)))
+        Ok(Some(self.print(&place, record, sequence)))
     }
 
     async fn bring_up_to_date(&self, authority: &Authority, lineage: &Lineage, scope: CrlScope) -> Result<(), CaError> {
@@ -104,20 +104,10 @@ impl CertificateAuthority {
     }
 
     /// Puts a list into memory.
-    pub(super) fn print(&self, place: &str, record: CrlRecord) -> Arc<Published> {
+    fn print(&self, place: &str, record: CrlRecord, sequence: u64) -> Arc<Published> {
         let published = Arc::new(Published::of(record));
-        let served = Served { published: Arc::clone(&published), read_at: self.now() };
-        let mut all = self.press.served.write();
-        let is_older = all.get(place).is_some_and(|known| known.published.number > published.number);
-        if !is_older {
-            all.insert(place.to_owned(), served);
-        }
+        let served = Served { published: Arc::clone(&published), sequence };
+        self.press.served.write().insert(place.to_owned(), served);
         published
-    }
-
-    /// Has the complete list looked at again before it is handed out.
-    pub(crate) fn reconsider(&self, authority: &Authority, issuer: &Issuer) {
-        let place = storage::crl(CrlScope::Complete, Lineage::of(authority, issuer).id());
-        self.press.served.write().remove(&place);
     }
 }

@@ -47,11 +47,18 @@ impl CertificateAuthority {
         let issuers: Vec<Vec<u8>> =
             self.authority().await?.issuers.values().map(|issuer| issuer.facts.der.clone()).collect();
         let pause = Duration::from_secs(u64::try_from(job.pause()?).unwrap_or(0));
+        let mut removes_first = true;
         while !self.is_tidy_cancelled() {
             let rows = self.store.certificates().search(query.clone()).await?;
             let Some(last) = rows.last() else { break };
             query.after = Some(CertificateCursor::of(last, order));
             self.tidying.status.lock().message = Some(format!("Tidying certificates that ended before {before}"));
+            if state == CertificateState::Revoked && removes_first {
+                // What a list has, the next one keeps, unless the inventory says that its time is over: so first the lists
+                // without them, then the certificates.
+                self.publish_all().await?;
+                removes_first = false;
+            }
             // An issuer's own certificate goes with the issuer.
             let gone: Vec<_> = rows.iter().filter(|row| !issuers.contains(&row.der) && may_go(row, before)).collect();
             self.remove_rows(&gone, state).await?;

@@ -3,9 +3,10 @@
 
 use super::{
     body::BodyLimits,
+    conditional::Conditions,
     errand::ToTheEnd,
     request,
-    response::{HttpResponse, bare, page, render, unless_known},
+    response::{HttpResponse, bare, page, render},
 };
 use crate::{
     audit::{Audited, Exemption},
@@ -14,7 +15,7 @@ use crate::{
     reply::Reply,
 };
 use chancery_engine::{Fault, Limits, RequestPath};
-use http::{Request, StatusCode, header};
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use std::{net::SocketAddr, sync::Arc};
 use tokio::sync::Semaphore;
@@ -62,7 +63,7 @@ impl Door {
     async fn api(&self, client: SocketAddr, request: Request<Incoming>) -> HttpResponse {
         let (parts, incoming) = request.into_parts();
         let asks_help = request::asks_help(&parts);
-        let known = parts.headers.get(header::IF_NONE_MATCH).cloned();
+        let conditions = Conditions::of(&parts);
         let (request, held) = match request::read(parts, incoming, client, self).await {
             Ok(read) => read,
             Err(refusal) => return *refusal,
@@ -85,7 +86,7 @@ impl Door {
                 Audited::exempt(Reply::new(id, Err(fault)), Exemption::Crashed)
             }
         });
-        unless_known(response, known.as_ref())
+        conditions.apply(response)
     }
 
     /// Ready: the barrier is open, and the HSM answers where there is one.

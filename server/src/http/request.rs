@@ -4,6 +4,7 @@
 use super::{
     body,
     door::Door,
+    ocsp,
     response::{HttpResponse, bare, render},
 };
 use crate::{
@@ -44,7 +45,7 @@ pub(crate) async fn read(
         Box::new(render(Audited::exempt(reply, Exemption::Unreadable)))
     };
     let path = parts.uri.path().strip_prefix("/v1/").unwrap_or_default();
-    let path = RequestPath::parse(path).map_err(|error| refuse(Fault::Caller(error.to_string())))?;
+    let path = RequestPath::parse(&ocsp::path(door, path)).map_err(|error| refuse(Fault::Caller(error.to_string())))?;
     if matches!(verb, Verb::Write | Verb::Patch) && path.has_trailing_slash() {
         return Err(refuse(Fault::caller("cannot write to a path ending in '/'")));
     }
@@ -57,7 +58,11 @@ pub(crate) async fn read(
         Verb::Write | Verb::Patch => {
             let bytes = read_body(verb, &parts.headers, incoming, door, &mut held).await.map_err(refuse)?;
             let content_type = text(&parts.headers, header::CONTENT_TYPE.as_str());
-            heavy::over(bytes.len(), || body::parse(bytes, content_type, door.json_limits(&path))).map_err(refuse)?
+            match ocsp::body(door, &path, content_type, &bytes) {
+                Some(body) => body,
+                None => heavy::over(bytes.len(), || body::parse(bytes, content_type, door.json_limits(&path)))
+                    .map_err(refuse)?,
+            }
         }
         Verb::Read | Verb::List | Verb::Scan | Verb::Delete => body::from_query(query).map_err(refuse)?,
     };

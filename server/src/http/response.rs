@@ -103,23 +103,6 @@ impl http_body::Body for Pieces {
     }
 }
 
-/// The answer to a client that says which copies of a document it has (RFC 9110 §13.1.2): 304 without a body where the
-/// document's `ETag` is among them.
-pub(crate) fn unless_known(response: HttpResponse, known: Option<&HeaderValue>) -> HttpResponse {
-    let is_known = known.and_then(|known| known.to_str().ok()).zip(response.headers().get(header::ETAG)).is_some_and(
-        |(known, tag)| {
-            let mut copies = known.split(',').map(|copy| copy.trim().trim_start_matches("W/"));
-            copies.any(|copy| copy == "*" || copy.as_bytes() == tag.as_bytes())
-        },
-    );
-    if !is_known || response.status() != StatusCode::OK {
-        return response;
-    }
-    let (mut parts, _) = response.into_parts();
-    parts.status = StatusCode::NOT_MODIFIED;
-    Response::from_parts(parts, Body::empty())
-}
-
 fn failure(request_id: &str, fault: &Fault) -> HttpResponse {
     let (status, text) = match fault {
         Fault::Caller(text) | Fault::CallerWithData { text, .. } => (StatusCode::BAD_REQUEST, text.as_str()),
@@ -213,27 +196,6 @@ mod tests {
         assert_eq!(response.headers()["retry-after"], "2");
         assert_eq!(response.headers()["content-type"], "application/json");
         assert_eq!(response.headers()["cache-control"], "no-store");
-    }
-
-    #[test]
-    fn a_document_the_client_has_is_not_sent_again() {
-        let answer = |known: Option<&'static str>| {
-            let mut answer = Answer::raw("text/plain", b"text".to_vec());
-            answer.raw.as_mut().unwrap().headers.push(("ETag", "\"1\"".to_owned()));
-            let response = render(Audited::exempt(Reply::new("id", Ok(answer)), crate::audit::Exemption::Status));
-            unless_known(response, known.map(HeaderValue::from_static).as_ref())
-        };
-        let length = |response: HttpResponse| http_body::Body::size_hint(response.body()).exact();
-        for other in [None, Some("\"2\""), Some("1"), Some("")] {
-            assert_eq!(length(answer(other)), Some(4), "{other:?}");
-        }
-        for known in ["\"1\"", "W/\"1\"", "\"0\", \"1\"", "*"] {
-            let response = answer(Some(known));
-            assert_eq!((response.status().as_u16(), response.headers()["etag"].as_bytes()), (304, &b"\"1\""[..]));
-            assert_eq!(length(response), Some(0));
-        }
-        let failed = failure("id", &Fault::Denied);
-        assert_eq!(unless_known(failed, Some(&HeaderValue::from_static("*"))).status().as_u16(), 403);
     }
 
     #[tokio::test]

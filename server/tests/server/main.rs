@@ -17,6 +17,8 @@ mod hostile_http;
 #[cfg(test)]
 mod mounts;
 #[cfg(test)]
+mod revocation;
+#[cfg(test)]
 mod routes;
 #[cfg(test)]
 mod sys_ceremonies;
