@@ -8,7 +8,6 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,
-    clippy::cast_possible_truncation,
     reason = "a benchmark prints its figures and fails by panicking"
 )]
 

@@ -242,6 +242,7 @@ impl Service for CertificateAuthority {
         let authority = storage::read_authority(&self.view).await?;
         self.custody.destroy_all(authority.keys.values()).await?;
         self.remove_responders(&authority).await?;
+        self.forget_certificates().await?;
         let mut changes = Changes::default();
         changes.certificate(CertificateChange::DeleteMount { mount: self.mount().to_owned() });
         self.store.commit(changes).await.map_err(CaError::from)?;

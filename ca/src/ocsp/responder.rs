@@ -17,7 +17,7 @@ use crate::{
     urls::Urls,
     validity::Validity,
 };
-use chancery_hsm::KeyAlgorithm;
+use chancery_hsm::{KeyAlgorithm, SignScheme};
 use chancery_store::{Changes, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::RwLock;
@@ -222,8 +222,10 @@ impl Responder {
         let stated = SignatureAlgorithm::by_wire_name(&issuer.record.revocation_signature_algorithm).ok();
         let chosen = SignatureAlgorithm::choose(algorithm, SignaturePreference::default())?;
         // What the operator says of CRLs holds for answers, too, where the key can do it.
+        let is_of_rsa = |scheme| matches!(scheme, SignScheme::RsaPkcs1(_) | SignScheme::RsaPss { .. });
         let fits = |stated: &SignatureAlgorithm| {
-            std::mem::discriminant(&stated.scheme) == std::mem::discriminant(&chosen.scheme) || algorithm.is_rsa()
+            std::mem::discriminant(&stated.scheme) == std::mem::discriminant(&chosen.scheme)
+                || (algorithm.is_rsa() && is_of_rsa(stated.scheme))
         };
         let algorithm = stated.filter(fits).unwrap_or(chosen);
         let spki = record.key.reference.public_key.as_deref().unwrap_or_default();

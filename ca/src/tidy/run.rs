@@ -4,10 +4,13 @@ use super::TidyJob;
 use crate::{CertificateAuthority, error::CaError};
 use chancery_store::{
     Certificate as Row, CertificateChange, CertificateCursor, CertificateFilter, CertificateOrder, CertificateQuery,
-    CertificateState, Changes,
+    CertificateState, Changes, SerialPage,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
+
+/// Certificates of a mount that goes away, removed in one commit.
+const REMOVED_AT_ONCE: usize = 1000;
 
 impl CertificateAuthority {
     pub(super) async fn tidy(&self, job: &TidyJob) -> Result<(), CaError> {
@@ -111,6 +114,25 @@ impl CertificateAuthority {
             .await?;
         self.tidying.status.lock().issuers += u64::try_from(removed).unwrap_or(0);
         Ok(())
+    }
+}
+
+impl CertificateAuthority {
+    /// Empties the inventory in pages, so that nobody else waits for one long commit.
+    pub(crate) async fn forget_certificates(&self) -> Result<(), CaError> {
+        loop {
+            let page = SerialPage { after: None, limit: Some(REMOVED_AT_ONCE) };
+            let serials = self.store.certificates().list_serials(self.mount(), page).await?;
+            let mut changes = Changes::default();
+            for serial in &serials {
+                let (mount, serial) = (self.mount().to_owned(), serial.clone());
+                changes.certificate(CertificateChange::Delete { mount, serial });
+            }
+            self.store.commit(changes).await?;
+            if serials.len() < REMOVED_AT_ONCE {
+                return Ok(());
+            }
+        }
     }
 }
 

@@ -66,14 +66,28 @@ async fn mount_with(key_type: &str, key_bits: u32) -> Mount {
 
 #[tokio::test]
 async fn openssl_reads_good_and_revoked_under_every_issuer_algorithm() {
-    for (key_type, key_bits) in [("ec", 256), ("ec", 384), ("ec", 521), ("rsa", 2048), ("ed25519", 0)] {
+    let algorithms = [
+        ("ec", 256, ""),
+        ("ec", 384, ""),
+        ("ec", 521, ""),
+        ("rsa", 2048, ""),
+        ("rsa", 2048, "SHA384WithRSAPSS"),
+        ("ed25519", 0, ""),
+    ];
+    for (key_type, key_bits, algorithm) in algorithms {
         let (mount, openssl) = (mount_with(key_type, key_bits).await, Openssl::new());
+        if !algorithm.is_empty() {
+            mount.patch("issuer/root", json!({"revocation_signature_algorithm": algorithm})).await.ok();
+        }
         let issued = issue(&mount).await;
         for options in [&["-sha1", "-no_nonce"][..], &["-sha256", "-no_nonce"], &["-sha256", "-nonce"]] {
             let text = ask(&mount, &openssl, &[&issued], options).await;
             assert!(text.contains("Response verify OK") && text.contains("Cert Status: good"), "{key_type}: {text}");
         }
         mount.write("revoke", json!({"serial_number": issued["serial_number"]})).await.ok();
+        openssl.bytes("list.der", &mount.read("crl").await.raw);
+        let list = openssl.must(&["crl", "-inform", "der", "-in", "list.der", "-noout", "-text", "-CAfile", "ca.pem"]);
+        assert!(list.contains("verify OK"), "{key_type}: {list}");
         for options in [&["-sha1", "-no_nonce"][..], &["-sha256", "-no_nonce"]] {
             let text = ask(&mount, &openssl, &[&issued], options).await;
             assert!(text.contains("Response verify OK") && text.contains("Cert Status: revoked"), "{key_type}: {text}");
