@@ -7,6 +7,7 @@ Each family is a function that yields steps. The families of `sys`, `auth` and `
 import base64
 
 from openbao_step import Step, delete, get, listing, post, put, wrapped
+from ssh_stream import ssh_families
 from transit_stream import transit_families
 
 # Places of what both dialects of root generation and rekey answer when they begin.
@@ -14,15 +15,16 @@ STARTED = {"nonce": ("nonce", "data.nonce"), "otp": ("otp", "data.otp")}
 
 
 def steps(part=None):
-    """The requests of one part, `system` or `transit`, or of both."""
+    """The requests of one part, `system`, `transit` or `ssh`, or of all."""
     begin = (before_init, init_and_unseal)
     system = (
         shell_of_the_api, status, mounts, mount_tuning, remounting, auth_mounts, policies, kv_one, kv_two, tokens, token_errors,
         token_tree, token_roles, capabilities, userpass, approle, wrapping, leases, tools, audit, internals, configuration,
         keyring, root_generation, rekeying,
     )  # fmt: skip
-    chosen = {"system": system, "transit": transit_families(), None: (*system, *transit_families())}[part]
-    for family in (*begin, *chosen, *(() if part == "transit" else (sealing,))):
+    parts = {"system": system, "transit": transit_families(), "ssh": ssh_families()}
+    chosen = parts[part] if part else [family for families in parts.values() for family in families]
+    for family in (*begin, *chosen, *((sealing,) if part in ("system", None) else ())):
         yield from family()
 
 

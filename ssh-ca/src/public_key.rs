@@ -128,9 +128,7 @@ impl SshPublicKey {
             Some(second) if !first.starts_with("AAAA") => (Some(first), second),
             _ => (None, first),
         };
-        let blob = STANDARD
-            .decode(text)
-            .map_err(|_| if text.len() < 8 { PublicKeyError::Malformed } else { PublicKeyError::Base64 })?;
+        let blob = STANDARD.decode(text).map_err(|_| PublicKeyError::Base64)?;
         let key = Self::from_blob(&blob)?;
         match stated {
             Some(stated) if stated != key.kind.name() => {

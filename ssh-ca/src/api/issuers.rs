@@ -110,13 +110,20 @@ pub(crate) async fn write_config(engine: Arc<SshAuthority>, call: Call) -> Resul
     if reference.is_empty() || reference == DEFAULT {
         return Err(Fault::caller("invalid issuer specification; must be non-empty and can't be 'default'."));
     }
-    let default = engine
+    let (previous, default) = engine
         .change("default issuer", |draft| {
             let id = draft.authority().issuer(reference).map(|issuer| issuer.record.id.clone());
             let id = id.map_err(|error| SshError::Caller(format!("error resolving issuer reference: {error}")))?;
+            let previous = draft.authority().default.clone();
             draft.set_default(id.clone());
-            Ok((id, Changes::default()))
+            Ok(((previous, id), Changes::default()))
         })
         .await?;
-    Response::data(&IssuerSettings { default })
+    let answer = Response::data(&IssuerSettings { default: default.clone() })?;
+    if previous.is_empty() || previous == default {
+        return Ok(answer);
+    }
+    Ok(answer.warn(format!(
+        "Previous default ({previous}) has been updated with the issuer '{reference}' (resolved to {default})"
+    )))
 }

@@ -14,7 +14,8 @@ struct LookupRequest {
 
 #[derive(Serialize)]
 struct LookupResponse {
-    roles: Vec<String>,
+    /// Null where there are none, as OpenBao has it.
+    roles: Option<Vec<String>>,
 }
 
 /// `POST lookup`
@@ -32,5 +33,5 @@ pub(crate) async fn lookup(engine: Arc<SshAuthority>, call: Call) -> Result<Resp
             roles.push(name);
         }
     }
-    Response::data(&LookupResponse { roles })
+    Response::data(&LookupResponse { roles: (!roles.is_empty()).then_some(roles) })
 }

@@ -82,7 +82,7 @@ impl OptionMap {
 /// `POST sign/:role`
 pub(crate) async fn sign(engine: Arc<SshAuthority>, call: Call) -> Result<Response, Fault> {
     let request: SignRequest = call.parse()?;
-    let role = role_of(&engine, &call).await?;
+    let role = role_of(&engine, &call, "Unknown role").await?;
     if request.public_key.0.trim().is_empty() {
         return Err(Fault::caller("missing public_key"));
     }
@@ -101,7 +101,7 @@ pub(crate) async fn sign(engine: Arc<SshAuthority>, call: Call) -> Result<Respon
 /// `POST issue/:role`: the key pair is made here.
 pub(crate) async fn issue(engine: Arc<SshAuthority>, call: Call) -> Result<Response, Fault> {
     let request: IssueRequest = call.parse()?;
-    let role = role_of(&engine, &call).await?;
+    let role = role_of(&engine, &call, "unknown role").await?;
     let asked = Asked {
         kind: approve::kind(&request.cert_type.0)?,
         principals: principals::split(&request.valid_principals.0),
@@ -115,9 +115,10 @@ pub(crate) async fn issue(engine: Arc<SshAuthority>, call: Call) -> Result<Respo
     render(&issued, Some(&pair))
 }
 
-async fn role_of(engine: &SshAuthority, call: &Call) -> Result<Arc<Role>, SshError> {
+/// OpenBao's two endpoints spell the same refusal differently.
+async fn role_of(engine: &SshAuthority, call: &Call, unknown: &str) -> Result<Arc<Role>, SshError> {
     let name = call.captures.text("role");
-    engine.role(name).await?.ok_or_else(|| SshError::Caller(format!("Unknown role: {name}")))
+    engine.role(name).await?.ok_or_else(|| SshError::Caller(format!("{unknown}: {name}")))
 }
 
 async fn issue_to(
