@@ -1,6 +1,7 @@
 //! One file per endpoint family: request, answer, handler.
 
 pub(crate) mod caching;
+pub(crate) mod cel;
 pub(crate) mod certificates;
 pub(crate) mod config;
 pub(crate) mod crl;

@@ -234,6 +234,7 @@ impl Role {
         if let Some(name) = names.emails.iter().find(|name| !name.contains('@') || !rules.allows(name)) {
             return refuse(format!("email address {name} not allowed by this role"));
         }
+        self.check_other_names(names)?;
         let (was, were) = if gathered.names_from_csr { ("CSR", "CSR") } else { ("the API", "the API") };
         if !names.ips.is_empty() && !self.allow_ip_sans {
             return refuse(format!(
@@ -253,7 +254,6 @@ impl Role {
                 "URI Subject Alternative Names were provided via {were} which are not valid for this role"
             ));
         }
-        self.check_other_names(names)?;
         names.check_form()
     }
 
@@ -341,13 +341,12 @@ impl Approved {
     /// # Errors
     /// [`CaError::Caller`] where its names have no proper form.
     pub fn self_issued(root: &CertificateFacts, issuer: IssuerBound) -> Result<Self, CaError> {
-        let (mut not_before, mut not_after) = (root.not_before, root.not_after);
-        if issuer.behavior != LeafNotAfter::Permit {
-            (not_before, not_after) = (not_before.max(issuer.not_before), not_after.min(issuer.not_after));
-        }
-        if not_before > not_after {
-            return Err(CaError::caller("the certificate is not valid at any time at which the issuer's is"));
-        }
+        // A root that is older than its new issuer keeps its beginning; nothing outlives its issuer.
+        let not_before = root.not_before;
+        let not_after = match issuer.behavior {
+            LeafNotAfter::Permit => root.not_after,
+            _ => root.not_after.min(issuer.not_after),
+        };
         let public_key = PublicKey::parse(&root.public_key)?;
         let path_length = root.path_length.map(u8::try_from).transpose().ok().flatten();
         Ok(Self {

@@ -105,10 +105,10 @@ impl UsageSet {
         Ok(Self(set))
     }
 
-    /// What a CA certificate lets its key be used for.
+    /// Everything that a CA certificate lets its key be used for.
     #[must_use]
-    fn of(facts: &CertificateFacts) -> Self {
-        let fits = |usage: &Usage| *usage != Usage::CrlSigning || facts.may_sign_crls;
+    pub fn of(signs_crls: bool) -> Self {
+        let fits = |usage: &Usage| *usage != Usage::CrlSigning || signs_crls;
         Self(USAGES.iter().map(|(_, usage)| *usage).filter(fits).collect())
     }
 
@@ -167,7 +167,7 @@ impl Issuer {
             certificate,
             manual_chain: Vec::new(),
             leaf_not_after_behavior: LeafNotAfter::default(),
-            usage: UsageSet::of(&facts),
+            usage: UsageSet::of(facts.may_sign_crls),
             revocation_signature_algorithm: String::new(),
             urls: Urls::default(),
             enable_aia_url_templating: false,

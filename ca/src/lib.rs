@@ -11,6 +11,7 @@
 //! |---|---|
 //! | an endpoint | [`routes`], then its file in `api/` |
 //! | which names a role allows | [`names`] |
+//! | roles that are programs | [`cel`] |
 //! | how long certificates live | [`validity`] |
 //! | what stands in a certificate | [`profile`], and the rule for it in [`lint`] |
 //! | issuers, keys, settings | [`authority`] |
@@ -24,6 +25,7 @@
 mod api;
 pub mod approve;
 pub mod authority;
+pub mod cel;
 pub mod constraints;
 pub mod crl;
 pub mod csr;

@@ -187,6 +187,9 @@ impl Role {
                 "must_staple and no_rev_avail contradict each other: where revocation is never told there is no answer to staple",
             ));
         }
+        if self.generate_lease {
+            warnings.push("it is encouraged to disable generate_lease and rely on PKI's native capabilities when possible; this option can cause instance-wide issues with large numbers of issued certificates".to_owned());
+        }
         self.settle_key()?;
         self.settle_bounds()?;
         self.check_lists()?;

@@ -3,8 +3,8 @@
 use crate::{
     CertificateAuthority,
     api::{
-        certificates, config, crl, import, intermediate, issue, issuer, issuers, keys, ocsp, public, revoke, roles,
-        root, search, sign_intermediate, sign_list, tidy,
+        cel, certificates, config, crl, import, intermediate, issue, issuer, issuers, keys, ocsp, public, revoke,
+        roles, root, search, sign_intermediate, sign_list, tidy,
     },
 };
 use chancery_engine::{
@@ -145,6 +145,15 @@ fn issuance_routes() -> Vec<R> {
             .on(Patch, roles::patch)
             .on(Delete, roles::delete)
             .exists(roles::exists),
+        R::at("cel/roles", "List roles that are programs").on(List, cel::list),
+        R::at("cel/roles/:name", "One role that is a program")
+            .on(Read, cel::read)
+            .on(Write, cel::write)
+            .on(Patch, cel::patch)
+            .on(Delete, cel::delete)
+            .exists(cel::exists),
+        R::at("cel/issue/:role", "Issue a certificate as a program says").on(Write, cel::issue),
+        R::at("cel/sign/:role", "Sign a request as a program says").on(Write, cel::sign),
         R::at("issue/:role", "Issue a certificate with a new key").on(Write, issue::issue),
         R::at("sign/:role", "Sign a request").on(Write, issue::sign),
         R::at("sign-verbatim", "Sign a request as it is").on(Write, issue::sign_verbatim),

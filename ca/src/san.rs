@@ -152,6 +152,10 @@ impl AlternativeNames {
     /// [`CaError::Caller`] where a name has characters its kind cannot carry.
     pub fn to_general_names(&self) -> Result<Vec<GeneralName>, CaError> {
         let mut names = Vec::new();
+        for other in &self.others {
+            let value = Utf8StringRef::new(&other.value).and_then(|text| text.to_der())?;
+            names.push(GeneralName::OtherName(OtherNameValue { type_id: other.oid, value: Any::from_der(&value)? }));
+        }
         for name in &self.dns {
             names.push(GeneralName::DnsName(ascii(name)?));
         }
@@ -163,10 +167,6 @@ impl AlternativeNames {
         }
         for uri in &self.uris {
             names.push(GeneralName::UniformResourceIdentifier(ascii(uri)?));
-        }
-        for other in &self.others {
-            let value = Utf8StringRef::new(&other.value).and_then(|text| text.to_der())?;
-            names.push(GeneralName::OtherName(OtherNameValue { type_id: other.oid, value: Any::from_der(&value)? }));
         }
         Ok(names)
     }

@@ -51,14 +51,11 @@ impl ClusterSettings {
     ///
     /// # Errors
     /// [`CaError::Caller`] that names the member and the value.
-    pub fn check(&self) -> Result<(), CaError> {
-        if !is_url(&self.path) {
-            return Err(CaError::Caller(format!("invalid, non-URL path given to cluster: {}", self.path)));
+    pub fn check(member: &str, url: &str) -> Result<(), CaError> {
+        if is_url(url) {
+            return Ok(());
         }
-        if !self.aia_path.is_empty() && !is_url(&self.aia_path) {
-            return Err(CaError::Caller(format!("invalid, non-URL aia_path given to cluster: {}", self.aia_path)));
-        }
-        Ok(())
+        Err(CaError::Caller(format!("invalid, non-URL {member} given to cluster: {url}")))
     }
 }
 

@@ -12,7 +12,7 @@ use spki::{AlgorithmIdentifierOwned, AlgorithmIdentifierRef};
 /// What a role or a request would like the issuer to sign with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SignaturePreference {
-    /// `signature_bits`: 256, 384, 512; anything else leaves it to the key.
+    /// `signature_bits`, for RSA keys: 256, 384, 512; anything else leaves it to the key.
     pub bits: i64,
     /// `use_pss`, for RSA keys.
     pub pss: bool,
@@ -45,7 +45,8 @@ impl SignatureAlgorithm {
             _ => by_key,
         };
         let scheme = match algorithm {
-            KeyAlgorithm::EcP256 | KeyAlgorithm::EcP384 | KeyAlgorithm::EcP521 => SignScheme::Ecdsa(hash),
+            // A curve goes with the hash of its size, whatever is asked (CA/Browser Forum, Baseline Requirements §7.1.3.2.2).
+            KeyAlgorithm::EcP256 | KeyAlgorithm::EcP384 | KeyAlgorithm::EcP521 => SignScheme::Ecdsa(by_key),
             KeyAlgorithm::Ed25519 => SignScheme::Ed25519,
             _ if algorithm.is_ml_dsa() => return Self::ml_dsa(algorithm),
             _ if algorithm.is_rsa() && preference.pss => SignScheme::rsa_pss(hash),
@@ -213,7 +214,7 @@ mod tests {
         };
         assert_eq!(name(KeyAlgorithm::EcP256, 0, false), "ECDSAWithSHA256");
         assert_eq!(name(KeyAlgorithm::EcP384, 0, false), "ECDSAWithSHA384");
-        assert_eq!(name(KeyAlgorithm::EcP384, 256, false), "ECDSAWithSHA256");
+        assert_eq!(name(KeyAlgorithm::EcP384, 256, false), "ECDSAWithSHA384");
         assert_eq!(name(KeyAlgorithm::Rsa2048, 512, true), "SHA512WithRSAPSS");
         assert_eq!(name(KeyAlgorithm::Rsa2048, 123, false), "SHA256WithRSA");
         assert_eq!(name(KeyAlgorithm::Ed25519, 512, false), "Ed25519");

@@ -7,6 +7,7 @@
 //! | `config/issuers`, `config/keys`, `config/urls`, `config/cluster`, `config/crl` | [`crate::settings`] |
 //! | `retired/<id>` | the [`IssuerRecord`] of a deleted issuer; its lists stay too |
 //! | `role/<name>` | [`Role`](crate::role::Role) |
+//! | `cel-role/<name>` | [`CelRole`](crate::cel::CelRole) |
 //! | `crl/<issuer id>`, `crl-delta/<issuer id>`, `crl-shard/<issuer id>/<shard>` | [`CrlRecord`](crate::crl::CrlRecord) |
 //! | `crl-spare/…` | the same list, signed once more for longer |
 //! | `responder/<issuer id>` | the issuer's delegated OCSP responder |
@@ -38,6 +39,7 @@ pub(crate) const LAST_TIDY: &str = "tidy/last";
 /// The view of signed OCSP answers.
 pub(crate) const OCSP: &str = "ocsp/";
 pub(crate) const ROLES: &str = "role/";
+pub(crate) const CEL_ROLES: &str = "cel-role/";
 const ISSUERS: &str = "issuer/";
 const RETIRED: &str = "retired/";
 const KEYS: &str = "key/";
@@ -57,6 +59,11 @@ pub(crate) fn key(id: &str) -> String {
 
 pub(crate) fn role(name: &str) -> String {
     format!("{ROLES}{name}")
+}
+
+/// A role that is a program.
+pub(crate) fn cel_role(name: &str) -> String {
+    format!("{CEL_ROLES}{name}")
 }
 
 pub(crate) fn crl(scope: CrlScope, issuer: &str) -> String {

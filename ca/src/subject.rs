@@ -1,4 +1,4 @@
-//! Subjects: distinguished names in the order and string types other software of this API writes them.
+//! Subjects: distinguished names in the order and string types OpenBao writes them: from the country down to the name.
 
 use crate::{error::CaError, oid};
 use const_oid::ObjectIdentifier;
@@ -36,12 +36,12 @@ impl Subject {
         let mut sequence = RdnSequence::default();
         for (oid, values) in [
             (oid::COUNTRY, self.country.as_slice()),
-            (oid::ORGANIZATION, &self.organization),
-            (oid::ORGANIZATIONAL_UNIT, &self.organizational_unit),
-            (oid::LOCALITY, &self.locality),
             (oid::PROVINCE, &self.province),
+            (oid::LOCALITY, &self.locality),
             (oid::STREET_ADDRESS, &self.street_address),
             (oid::POSTAL_CODE, &self.postal_code),
+            (oid::ORGANIZATION, &self.organization),
+            (oid::ORGANIZATIONAL_UNIT, &self.organizational_unit),
             (oid::COMMON_NAME, std::slice::from_ref(&self.common_name)),
             (oid::SERIAL_NUMBER, std::slice::from_ref(&self.serial_number)),
             (oid::USER_ID, &self.user_ids),

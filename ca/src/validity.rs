@@ -131,8 +131,15 @@ pub fn decide(
 
 fn start(role: &Role, asked: &AskedValidity, now: Timestamp) -> Result<Timestamp, CaError> {
     let earliest = minus(now, role.not_before_duration)?;
+    if asked.not_before.is_empty() && role.not_before.is_empty() {
+        return Ok(earliest);
+    }
+    // What the role states, nobody else states.
+    if !role.not_before.is_empty() && role.not_before_bound != "forbid" {
+        return time(&role.not_before);
+    }
     if asked.not_before.is_empty() {
-        return if role.not_before.is_empty() { Ok(earliest) } else { time(&role.not_before) };
+        return time(&role.not_before);
     }
     let not_before = time(&asked.not_before)?;
     match role.not_before_bound.as_str() {
@@ -152,7 +159,8 @@ fn end(
     now: Timestamp,
     warnings: &mut Vec<String>,
 ) -> Result<Timestamp, CaError> {
-    let stated = if asked.not_after.is_empty() { &role.not_after } else { &asked.not_after };
+    // What the role states, nobody else states.
+    let stated = if role.not_after.is_empty() { &asked.not_after } else { &role.not_after };
     if asked.ttl > 0 && !stated.is_empty() {
         return Err(CaError::caller(
             "Either ttl or not_after should be provided. Both should not be provided in the same request.",

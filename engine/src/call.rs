@@ -95,6 +95,13 @@ impl Call {
         })
     }
 
+    /// Tells the caller that a member means nothing to this endpoint, where one reader serves several.
+    pub fn note_ignored(&self, member: &str) {
+        if let Ok(mut ignored) = self.notes.ignored.lock() {
+            ignored.push(member.to_owned());
+        }
+    }
+
     /// Value of a request header, by its lower-case name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {

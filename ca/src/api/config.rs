@@ -96,12 +96,14 @@ pub(crate) async fn write_cluster(engine: Arc<CertificateAuthority>, call: Call)
     let settings: ClusterSettings = engine
         .change("config/cluster", |draft| {
             let settings = draft.cluster_settings();
-            for (stated, text) in [(&request.path, &mut settings.path), (&request.aia_path, &mut settings.aia_path)] {
+            for (member, stated, text) in
+                [("path", &request.path, &mut settings.path), ("aia_path", &request.aia_path, &mut settings.aia_path)]
+            {
                 if let Some(stated) = stated {
+                    ClusterSettings::check(member, &stated.0)?;
                     text.clone_from(&stated.0);
                 }
             }
-            settings.check()?;
             Ok(settings.clone())
         })
         .await?;

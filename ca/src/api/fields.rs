@@ -13,9 +13,10 @@ use crate::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chancery_engine::{
-    SecretString,
+    Call, SecretString,
     wire::{CommaList, Count, DurationSeconds, Flag, Text},
 };
+use chancery_hsm::KeyAlgorithm;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -211,6 +212,37 @@ impl AuthorityFields {
         })
     }
 
+    /// The algorithm of a key to be made.
+    pub(crate) fn algorithm(&self) -> Result<KeyAlgorithm, CaError> {
+        let kind = self.key_type.as_ref().map_or("rsa", |text| &text.0);
+        crate::key::algorithm(kind, self.key_bits.map_or(0, |bits| bits.0))
+    }
+
+    /// Whether a registered key is named, by either dialect.
+    pub(crate) fn names_registered_key(&self) -> bool {
+        [&self.external_key_ref, &self.managed_key_name, &self.managed_key_id].iter().any(|text| !text.0.is_empty())
+    }
+
+    /// Tells of members that mean nothing to a request: they are the signing authority's to say.
+    pub(crate) fn note_ignored_in_requests(&self, call: &Call) {
+        note(call, "max_path_length", self.max_path_length.0 != -1);
+        note(call, "permitted_dns_domains", !self.permitted_dns_domains.0.is_empty());
+        note(call, "key_usage", !self.key_usage.0.is_empty());
+        note(call, "ext_key_usage", !self.ext_key_usage.0.is_empty());
+        note(call, "ext_key_usage_oids", !self.ext_key_usage_oids.0.is_empty());
+        note(call, "issuer_name", !self.issuer_name.0.is_empty());
+        self.note_ignored_in_roots(call, false);
+    }
+
+    /// Tells of members that mean nothing to a root.
+    pub(crate) fn note_ignored_in_roots(&self, call: &Call, is_root: bool) {
+        note(call, "add_basic_constraints", is_root && self.add_basic_constraints.0);
+        note(call, "csr", !self.csr.0.is_empty());
+        note(call, "use_csr_values", self.use_csr_values.0);
+        note(call, "skid", !self.skid.0.is_empty());
+        note(call, "issuer_ref", !self.issuer_ref.0.is_empty());
+    }
+
     /// `skid`: a subject key identifier chosen by the caller, in hex with or without colons.
     fn subject_key_id(&self) -> Result<Option<Vec<u8>>, CaError> {
         if self.skid.0.is_empty() {
@@ -273,6 +305,12 @@ impl Format {
             return certificate;
         }
         std::iter::once(certificate.as_str()).chain(chain.iter().map(String::as_str)).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn note(call: &Call, member: &str, is_stated: bool) {
+    if is_stated {
+        call.note_ignored(member);
     }
 }
 

@@ -202,8 +202,7 @@ pub(crate) async fn import_one_key(engine: Arc<CertificateAuthority>, call: Call
     let key = &key;
     let (record, is_new) = engine
         .change("import key", move |draft| {
-            let is_known = key_of(draft, key.public_key().der()).is_some();
-            if !is_known && !name.is_empty() && draft.authority().key(name).is_ok() {
+            if !name.is_empty() && draft.authority().key(name).is_ok() {
                 return Err(CaError::caller("key name already in use"));
             }
             Ok(import_key(draft, key, name))

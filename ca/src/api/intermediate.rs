@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     CertificateAuthority, crl::assemble, error::CaError, key::KeyRecord, oid, pem, private_key::PrivateKey, profile,
-    signature::SignatureAlgorithm,
+    signature::SignatureAlgorithm, validity,
 };
 use chancery_engine::{Call, Fault, Response, SecretString, wire::Text};
 use chancery_hsm::SignInput;
@@ -50,19 +50,28 @@ struct RequestInfo<'a> {
 /// A key and a request for a certificate of it.
 pub(crate) async fn generate(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
     let request: AuthorityFields = call.parse()?;
-    request_for(&engine, call.captures.text("exported"), &request).await
+    request_for(&engine, &call, call.captures.text("exported"), &request).await
 }
 
 /// `intermediate/cross-sign`: a request for a key that is here already, to be signed by another authority.
 pub(crate) async fn cross_sign(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
     let request: AuthorityFields = call.parse()?;
-    request_for(&engine, "existing", &request).await
+    request_for(&engine, &call, "existing", &request).await
 }
 
-async fn request_for(engine: &CertificateAuthority, kind: &str, request: &AuthorityFields) -> Result<Response, Fault> {
+async fn request_for(
+    engine: &CertificateAuthority,
+    call: &Call,
+    kind: &str,
+    request: &AuthorityFields,
+) -> Result<Response, Fault> {
     let format = Format::parse(&request.format)?;
+    request.note_ignored_in_requests(call);
     // What is wrong with the request is told before a key is made for it.
-    request.asked()?.alternative_names()?;
+    let asked = request.asked()?;
+    asked.alternative_names()?;
+    let mount = super::mount_ttl(&call.mount);
+    let (_, warnings) = validity::decide(&request.role()?, &asked.validity, mount, None, engine.now())?;
     let key = key_choice::choose(engine, kind, request).await?;
     let csr = make_request(engine, &key.record, request).await;
     let csr = key.keep_if(engine, csr).await?;
@@ -76,6 +85,7 @@ async fn request_for(engine: &CertificateAuthority, kind: &str, request: &Author
         private_key_type: private_key.map(PrivateKey::kind),
     };
     let mut answer = Response::data(&response)?;
+    answer.warnings.extend(warnings);
     answer.warnings.extend(key.warning());
     if engine.authority().await?.url_settings.urls.is_empty() {
         answer.warnings.push(format!("{} Since this certificate is an intermediate, it might be useful to regenerate this certificate after fixing this problem for the root mount.", crate::urls::MISSING));

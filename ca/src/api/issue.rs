@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct IssueRequest {
+pub(crate) struct IssueRequest {
     common_name: Text,
     alt_names: CommaList,
     ip_sans: CommaList,
@@ -66,6 +66,14 @@ struct IssueResponse {
 }
 
 impl IssueRequest {
+    pub(crate) fn format(&self) -> &Text {
+        &self.format
+    }
+
+    pub(crate) fn csr(&self) -> &str {
+        &self.csr.0
+    }
+
     fn asked(&self) -> Result<Asked, CaError> {
         fields::asked(
             [&self.common_name, &self.serial_number, &self.not_after, &self.not_before],
@@ -125,11 +133,7 @@ pub(crate) async fn issue(engine: Arc<CertificateAuthority>, call: Call) -> Resu
         mount: super::mount_ttl(&call.mount),
     };
     let issued = engine.issue(order).await?;
-    let mut response = render(&issued, &request, format, Some(&pair))?;
-    lease(&engine, &issued, &role, &mut response)?;
-    response.warnings.extend(issued.warnings);
-    response.warnings.extend(warnings);
-    Ok(response)
+    answer(&engine, issued, (&request, format, Some(&pair)), (&role, warnings))
 }
 
 /// A certificate for a CSR.
@@ -184,9 +188,20 @@ async fn sign_with(
         mount: super::mount_ttl(&call.mount),
     };
     let issued = engine.issue(order).await?;
-    let mut response = render(&issued, request, format, None)?;
+    answer(engine, issued, (request, format, None), (role, Vec::new()))
+}
+
+/// The answer to whoever asked for a leaf, with its lease and all warnings.
+pub(crate) fn answer(
+    engine: &CertificateAuthority,
+    issued: Issued,
+    (request, format, pair): (&IssueRequest, Format, Option<&PrivateKey>),
+    (role, warnings): (&Role, Vec<String>),
+) -> Result<Response, Fault> {
+    let mut response = render(&issued, request, format, pair)?;
     lease(engine, &issued, role, &mut response)?;
     response.warnings.extend(issued.warnings);
+    response.warnings.extend(warnings);
     Ok(response)
 }
 

@@ -5,7 +5,7 @@ use crate::{
     CertificateAuthority,
     custody::{self, Custody, Outside},
     error::CaError,
-    key::{self, KeyRecord},
+    key::KeyRecord,
     private_key::PrivateKey,
 };
 use chancery_hsm::ExternalKeyName;
@@ -53,7 +53,7 @@ pub(crate) async fn choose(
     kind: &str,
     request: &AuthorityFields,
 ) -> Result<ChosenKey, CaError> {
-    let states_key = request.key_type.is_some() || request.key_bits.is_some();
+    let states_key = request.key_type.is_some() || request.key_bits.is_some_and(|bits| bits.0 != 0);
     match kind {
         "internal" | "exported" => {}
         "existing" | "kms" if states_key => return Err(CaError::caller(KEPT_WORDS)),
@@ -66,8 +66,7 @@ pub(crate) async fn choose(
         }
     }
     let name = new_name(engine, request).await?;
-    let kind_name = request.key_type.as_ref().map_or("rsa", |text| &text.0);
-    let algorithm = key::algorithm(kind_name, request.key_bits.map_or(0, |bits| bits.0))?;
+    let algorithm = request.algorithm()?;
     let id = uuid::Uuid::new_v4().to_string();
     if kind == "exported" {
         let private = PrivateKey::generate(algorithm).await?;

@@ -133,6 +133,14 @@ pub(crate) async fn generate(engine: Arc<CertificateAuthority>, call: Call) -> R
     if !matches!(kind, "internal" | "exported" | "kms") {
         return Err(Fault::NotFound("unsupported path".to_owned()));
     }
+    if kind == "kms" && !request.names_registered_key() {
+        return Err(CaError::caller("\"external_key_ref\" is required for kms typed key generation").into());
+    }
+    if kind != "kms" {
+        request
+            .algorithm()
+            .map_err(|error| CaError::Caller(format!("Validation for key_type, key_bits failed: {error}")))?;
+    }
     let key = key_choice::choose(&engine, kind, &request).await?;
     let record = &key.record;
     let recorded = engine.change("generate key", move |draft| super::root::adopt_key(draft, record)).await;

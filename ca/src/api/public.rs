@@ -5,9 +5,9 @@ use crate::{CertificateAuthority, authority::DEFAULT, error::CaError, issuer::Is
 use chancery_engine::{Call, Fault, Response};
 use std::sync::Arc;
 
-/// A body without an envelope; where there is nothing it stays empty, and the answer keeps its type.
+/// A body without an envelope; where there is nothing the answer is empty.
 pub(crate) fn raw(content_type: &'static str, der: &[u8], render: impl Fn(&[u8]) -> Vec<u8>) -> Response {
-    Response::raw(content_type, if der.is_empty() { Vec::new() } else { render(der) })
+    if der.is_empty() { Response::empty() } else { Response::raw(content_type, render(der)) }
 }
 
 async fn chain(engine: &CertificateAuthority) -> Result<Vec<Arc<Issuer>>, CaError> {
@@ -44,7 +44,8 @@ pub(crate) async fn ca_pem(engine: Arc<CertificateAuthority>, _call: Call) -> Re
 
 /// `ca_chain`
 pub(crate) async fn ca_chain(engine: Arc<CertificateAuthority>, _call: Call) -> Result<Response, Fault> {
-    Ok(Response::raw("application/pkix-cert", join(&chain(&engine).await?).into_bytes()))
+    let chain = join(&chain(&engine).await?);
+    Ok(raw("application/pkix-cert", chain.as_bytes(), <[u8]>::to_vec))
 }
 
 /// `cert/ca`

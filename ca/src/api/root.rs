@@ -79,6 +79,7 @@ async fn make(
     let mount = super::mount_ttl(&call.mount);
     let (validity, mut warnings) =
         validity::decide(&request.role()?, &request.asked()?.validity, mount, None, engine.now())?;
+    request.note_ignored_in_roots(call, true);
     // What is wrong with the request is told before a key is made for it.
     request.terms()?;
     request.asked()?.alternative_names()?;
@@ -110,6 +111,8 @@ async fn sign(
     let applicant = Applicant::Generated(&public_key);
     let (approved, warnings) =
         Approved::authority(applicant, &request.asked()?, &request.subject(), request.terms()?, validity)?;
+    let warnings =
+        warnings.into_iter().map(|text| text.replace("signed certificate", "generated certificate")).collect();
     let id = uuid::Uuid::new_v4().to_string();
     let requester = super::requester(call);
     let urls = authority.mount_urls(&id)?;

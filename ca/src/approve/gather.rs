@@ -131,9 +131,11 @@ fn add_common_name(names: &mut AlternativeNames, common_name: &str, first: bool)
         }
         (&mut names.dns, ascii)
     };
-    if !list.contains(&name) {
-        let at = if first { 0 } else { list.len() };
-        list.insert(at, name);
+    if first {
+        list.retain(|other| *other != name);
+        list.insert(0, name);
+    } else if !list.contains(&name) {
+        list.push(name);
     }
     Ok(true)
 }

@@ -101,7 +101,7 @@ async fn names_that_are_allowed_stand_in_the_certificate() {
     let text = Openssl::new().show(&certificate);
     for part in [
         "Subject: O = Org, OU = Dev, CN = a.example.com, serialNumber = S1, UID = u1",
-        "DNS:a.example.com, DNS:*.example.com, DNS:xn--bcher-kva.example.com, email:joe@example.com, IP Address:10.1.2.3, URI:spiffe://x/y, othername: 1.2.3::abc",
+        "othername: 1.2.3::abc, DNS:a.example.com, DNS:*.example.com, DNS:xn--bcher-kva.example.com, email:joe@example.com, IP Address:10.1.2.3, URI:spiffe://x/y",
         "CA Issuers - URI:http://x/ca",
         "OCSP - URI:http://x/ocsp",
         "URI:http://x/crl",

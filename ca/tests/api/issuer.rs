@@ -32,7 +32,8 @@ async fn reading_shows_every_member() {
     for reference in ["default", data["issuer_id"].as_str().unwrap()] {
         assert_eq!(mount.read(&format!("issuer/{reference}")).await.ok(), data);
     }
-    mount.read("issuer/nope").await.missing("unable to find PKI issuer for reference: nope");
+    let reply = mount.read("issuer/nope").await;
+    assert_eq!((reply.status, reply.error.as_str()), (500, "unable to find PKI issuer for reference: nope"));
 }
 
 #[tokio::test]

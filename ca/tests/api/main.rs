@@ -11,6 +11,7 @@
 )]
 
 mod authorities;
+mod cel;
 mod certificates;
 mod config;
 mod differential;
