@@ -9,7 +9,7 @@ are compared: key sets, types, and every scalar that is not bound to differ (ids
     openbao.py --reference-url URL --candidate-url URL                    both run already, neither is initialised
     openbao.py --reference PATH-TO-BAO --record FILE                      writes the reference's transcript, compares nothing
 
-The requests stand in `openbao_stream.py` and `transit_*.py`; Python's `cryptography` makes the keys that are imported.
+The requests stand in `openbao_stream.py`, `transit_*.py` and `pki_*.py`; Python's `cryptography` makes the keys that are imported.
 """
 
 import argparse
@@ -30,6 +30,7 @@ sys.path.insert(0, HERE)
 
 from openbao_step import OPAQUE_KEYS  # noqa: E402
 from openbao_stream import steps  # noqa: E402
+from pki_step import described  # noqa: E402
 
 REFERENCE_CONFIG = """
 storage "inmem" {{}}
@@ -191,12 +192,20 @@ class Answer:
 def normalised(value, step, key=""):
     """What of `value` must be the same on both servers."""
     if isinstance(value, dict):
-        return {name: normalised(item, step, name) for name, item in value.items() if name not in step.skip}
+        items = {name: normalised(item, step, name) for name, item in value.items() if name not in step.skip}
+        # Members named by ids of the server's choosing are compared without them.
+        if items and all(QUOTED_ID.fullmatch(name) for name in items):
+            return sorted(items.values(), key=lambda item: json.dumps(item, sort_keys=True))
+        return items
+    if key == "warnings" and step.without and isinstance(value, list):
+        value = [text for text in value if not step.without.search(text)] or None
     if isinstance(value, list):
         items = [normalised(item, step, key) for item in value]
         return sorted(items, key=lambda item: json.dumps(item, sort_keys=True)) if key in step.unordered else items
     if key in step.exact:
         return value
+    if key in step.described and isinstance(value, str):
+        return described(value)
     if key in OPAQUE_KEYS or key in step.opaque:
         return f"<{type(value).__name__}>"
     if isinstance(value, str):
@@ -391,7 +400,7 @@ def parsed_arguments():
     parser.add_argument("--deviations", default=os.path.join(HERE, "openbao-deviations.json"))
     parser.add_argument("--record", help="write the reference's transcript here and stop")
     parser.add_argument("--only", help="compare only steps whose name matches this pattern (all are still sent)")
-    parser.add_argument("--part", choices=("system", "transit", "ssh"), help="send only this part of the stream")
+    parser.add_argument("--part", choices=("system", "transit", "ssh", "pki"), help="send only this part of the stream")
     parser.add_argument("--keep", action="store_true", help="keep the servers' directories")
     parser.add_argument("-v", "--verbose", action="store_true", help="show equal answers and allowed differences too")
     return parser.parse_args()

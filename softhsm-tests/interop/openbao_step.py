@@ -30,6 +30,10 @@ class Step:
     # Members compared to the last character, and those of which only the length is.
     exact: tuple = ()
     sized: tuple = ()
+    # Members that hold certificates, requests or keys: what they say is compared.
+    described: tuple = ()
+    # Warnings that the candidate alone gives; they are listed as a deviation and not compared.
+    without: object = None
     raw: str = None
     body_compared: bool = True
     wait: float = 0

@@ -1,12 +1,14 @@
 """The requests of the differential harness, in order. `<<name>>` stands for a value captured from the same server.
 
 Each family is a function that yields steps. The families of `sys`, `auth` and `kv` stand here, those of transit in
-`transit_*.py`; both begin with initialisation, so that one part can be sent without the other.
+`transit_*.py`, those of the X.509 engine in `pki_*.py`; each part begins with initialisation, so that it can be sent
+alone.
 """
 
 import base64
 
 from openbao_step import Step, delete, get, listing, post, put, wrapped
+from pki_stream import pki_families
 from ssh_stream import ssh_families
 from transit_stream import transit_families
 
@@ -15,14 +17,14 @@ STARTED = {"nonce": ("nonce", "data.nonce"), "otp": ("otp", "data.otp")}
 
 
 def steps(part=None):
-    """The requests of one part, `system`, `transit` or `ssh`, or of all."""
+    """The requests of one part, `system`, `transit`, `pki` or `ssh`, or of all."""
     begin = (before_init, init_and_unseal)
     system = (
         shell_of_the_api, status, mounts, mount_tuning, remounting, auth_mounts, policies, kv_one, kv_two, tokens, token_errors,
         token_tree, token_roles, capabilities, userpass, approle, wrapping, leases, tools, audit, internals, configuration,
         keyring, root_generation, rekeying,
     )  # fmt: skip
-    parts = {"system": system, "transit": transit_families(), "ssh": ssh_families()}
+    parts = {"system": system, "transit": transit_families(), "pki": pki_families(), "ssh": ssh_families()}
     chosen = parts[part] if part else [family for families in parts.values() for family in families]
     for family in (*begin, *chosen, *((sealing,) if part in ("system", None) else ())):
         yield from family()
