@@ -6,6 +6,7 @@ usage: documented_commands.py CHANCERY FILE.md...
 A fenced block that opens with ```console run is executed: lines that begin with "$ " are commands, a line ending in a
 backslash goes on, every other line is expected output, where "…" stands for any text. All blocks of one file share a shell
 in an empty directory inside `chancery dev -- `, so VAULT_ADDR, VAULT_TOKEN and their twins are set as a reader would have them.
+A block that opens with ```LANGUAGE file NAME is written into that directory beforehand.
 """
 
 import os
@@ -16,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 BLOCK = re.compile(r"^```console run\n(.*?)^```$", re.M | re.S)
+FILE = re.compile(r"^```\w+ file (\S+)\n(.*?)^```$", re.M | re.S)
 MARK = "@@chancery-documented-command@@"
 
 
@@ -40,11 +42,13 @@ def pattern(line):
     return re.compile(".*".join(re.escape(part) for part in line.rstrip().split("…")) + r"\s*")
 
 
-def run(chancery, steps):
+def run(chancery, steps, files):
     script = "set -euo pipefail\n" + "".join(f"echo '{MARK}'\n{command}\n" for command, _ in steps)
     environment = dict(os.environ, PATH=f"{chancery.parent}:{os.environ['PATH']}")
     with tempfile.TemporaryDirectory(prefix="chancery-docs-") as directory:
         environment["HOME"] = directory
+        for name, content in files:
+            Path(directory, name).write_text(content)
         Path(directory, "script.sh").write_text(script)
         return subprocess.run(
             [chancery, "dev", "--port", "0", "--", "bash", "script.sh"],
@@ -53,10 +57,11 @@ def run(chancery, steps):
 
 
 def check(chancery, path):
-    steps = commands(Path(path).read_text())
+    text = Path(path).read_text()
+    steps = commands(text)
     if not steps:
         return True
-    done = run(chancery, steps)
+    done = run(chancery, steps, FILE.findall(text))
     outputs = [part.strip("\n").splitlines() for part in done.stdout.split(MARK + "\n")[1:]]
     good = True
     for (command, expected), output in zip(steps, outputs):

@@ -415,3 +415,6 @@ impl Approved {
 fn allows_pattern(patterns: &[String], text: &str) -> bool {
     patterns.iter().any(|pattern| crate::names::matches_glob(pattern, text))
 }
+
+#[cfg(test)]
+mod model;

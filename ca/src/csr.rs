@@ -84,6 +84,12 @@ impl Csr {
         Ok(Self { subject, public_key, names, extensions })
     }
 
+    /// A request that nobody signed, for tests of what follows.
+    #[cfg(test)]
+    pub(crate) fn unsigned(subject: Vec<u8>, public_key: PublicKey, names: AlternativeNames) -> Self {
+        Self { subject, public_key, names, extensions: Vec::new() }
+    }
+
     /// The key, which the requester proved to hold.
     #[must_use]
     pub fn public_key(&self) -> &PublicKey {

@@ -87,7 +87,7 @@ pub(crate) enum Command {
     Ssh(ssh::SshCommand),
     /// The SSH certificate authority: inventory, revocation, rotation, hosts
     SshCa(Box<ssh_ca::SshCaFlags>),
-    /// What a mount of certificates has issued, what ends soon, how its issuers hang together
+    /// Certificate authorities: what was issued, what ends soon, how issuers hang together; ceremonies
     Ca(Box<ca::CaFlags>),
     /// Work over many ciphertexts at once
     #[command(subcommand)]

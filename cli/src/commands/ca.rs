@@ -1,4 +1,7 @@
-//! `ca`: what a mount of certificates has issued, what ends soon, and how its issuers hang together.
+//! `ca`: what a mount of certificates has issued, what ends soon, and how its issuers hang together; in `ceremony.rs`,
+//! roots and intermediates from one reviewed file.
+
+mod ceremony;
 
 use crate::{
     failure::{Failure, Result},
@@ -38,6 +41,9 @@ enum CaCommand {
         /// Its serial number
         serial: String,
     },
+    /// Make roots, intermediates and cross-certificates as one reviewed file says, with the approval of several people
+    #[command(subcommand)]
+    Ceremony(ceremony::CeremonyCommand),
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +116,7 @@ pub(crate) fn run(remote: &Remote, flags: &CaFlags, output: &Output) -> Result<E
         CaCommand::Expiring(flags) => return expiring(remote, mount, flags, output),
         CaCommand::Tree => tree(remote, mount, output)?,
         CaCommand::Show { serial } => show(remote, mount, serial, output)?,
+        CaCommand::Ceremony(command) => return ceremony::run(remote, command, output),
     }
     Ok(ExitCode::SUCCESS)
 }
