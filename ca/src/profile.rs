@@ -127,7 +127,9 @@ fn extensions(approved: &Approved, own_id: &[u8], issuer_id: &[u8], urls: &Urls)
                 list.push(extension(oid::KEY_USAGE, true, key_usage)?);
             }
             if !extended.is_empty() {
-                list.push(extension(oid::EXTENDED_KEY_USAGE, false, &ExtendedKeyUsage(extended.clone()))?);
+                // RFC 3161 §2.3: who stamps times says so critically.
+                let is_critical = extended.contains(&oid::TIME_STAMPING);
+                list.push(extension(oid::EXTENDED_KEY_USAGE, is_critical, &ExtendedKeyUsage(extended.clone()))?);
             }
             if *states_basic_constraints {
                 let leaf = BasicConstraints { ca: false, path_len_constraint: None };

@@ -1,7 +1,15 @@
 //! What engines parse of what a caller sent.
 
 use crate::{lines, text};
-use chancery_ca::{csr::Csr, facts::CertificateFacts, pem, san::AlternativeNames};
+use chancery_ca::{
+    crl::list::CrlList,
+    csr::Csr,
+    facts::CertificateFacts,
+    ocsp::{LONGEST_REQUEST, MOST_CERTIFICATES, OcspQuery},
+    pem,
+    public_key::PublicKey,
+    san::AlternativeNames,
+};
 use chancery_transit::fuzzing::{self, Ciphers};
 use der::{Decode, Encode};
 use serde_json::{Value, value::RawValue};
@@ -56,6 +64,8 @@ pub fn certificate_request(data: &[u8]) {
     };
     let Ok(csr) = parsed else { return };
     let _ = (csr.common_name(), csr.names().texts(), csr.asks_for_basic_constraints());
+    // The key was judged by itself, too.
+    assert_eq!(PublicKey::parse(csr.public_key().der()).as_ref(), Ok(csr.public_key()));
     // Names that an extension carried can be written into one again.
     assert!(csr.names().to_general_names().is_ok());
 }
@@ -71,6 +81,25 @@ pub fn certificate(data: &[u8]) {
     let again = pem::encode("CERTIFICATE", der);
     let blocks = pem::decode_all(&again).expect("what we encoded is PEM");
     assert!(matches!(blocks.as_slice(), [block] if block.bytes.as_slice() == der));
+}
+
+/// Revocation lists of a stranger's in DER: refused, or entries that lie where they are said to lie.
+pub fn revocation_list(data: &[u8]) {
+    let Ok(list) = CrlList::parse(data) else { return };
+    assert!(!list.issuer.is_empty());
+    let entries: Result<Vec<_>, _> = list.entries().collect();
+    if let Ok(entries) = entries {
+        let whole: Vec<u8> = entries.iter().flat_map(|entry| entry.der.iter().copied()).collect();
+        assert_eq!(whole, list.entries, "entries do not make up the list");
+    }
+}
+
+/// OCSP requests: refused, or a bounded number of certificates and a nonce of a length that may be repeated.
+pub fn ocsp_request(data: &[u8]) {
+    let Ok(query) = OcspQuery::parse(data) else { return };
+    assert!(data.len() <= LONGEST_REQUEST);
+    assert!((1..=MOST_CERTIFICATES).contains(&query.certificates.len()));
+    assert!(query.nonce.is_none_or(|nonce| (1..=128).contains(&nonce.len())));
 }
 
 /// The value of a SAN extension of a stranger's: refused, or names that survive being written again.

@@ -15,7 +15,9 @@ mod ssh;
 mod revocation;
 
 pub use appliance::{audit_verify, config_toml, config_vault, shares, store_records};
-pub use engines::{alternative_names, certificate, certificate_request, ciphertext, transit_batch};
+pub use engines::{
+    alternative_names, certificate, certificate_request, ciphertext, ocsp_request, revocation_list, transit_batch,
+};
 pub use envelope::sealed_file;
 pub use material::{backup, import_blob, pkcs8};
 pub use revocation::{crl, ocsp_request};
@@ -45,6 +47,7 @@ pub const TARGETS: [Target; 25] = [
     ("pkcs8", pkcs8),
     ("policy", policy),
     ("request_path", request_path),
+    ("revocation_list", revocation_list),
     ("sealed_file", sealed_file),
     ("shares", shares),
     ("ssh_krl", ssh_krl),

@@ -5,13 +5,12 @@
 //! `./x setup` installs. To see what the list would be now: `CHANCERY_PKITS_PRINT=1 cargo test … -- --nocapture`.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test that cannot go on shall panic")]
 
-use chancery_ca::{facts::CertificateFacts, public_key::PublicKey, verify::certificate_signature};
+use chancery_ca::{crl::list::CrlList, facts::CertificateFacts, public_key::PublicKey, verify::certificate_signature};
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
-use x509_parser::{prelude::FromDer, revocation_list::CertificateRevocationList};
 
 const LIST: &str = include_str!("../pki/pkits.tsv");
 
@@ -59,12 +58,13 @@ fn certificate(der: &[u8], issuers: &Issuers) -> [String; 3] {
 }
 
 fn list(der: &[u8], issuers: &Issuers) -> [String; 3] {
-    match CertificateRevocationList::from_der(der) {
+    match CrlList::parse(der) {
         Err(error) => [error.to_string(), "-".to_owned(), "-".to_owned()],
-        Ok((rest, list)) => {
-            let read = if rest.is_empty() { "reads".to_owned() } else { format!("{} bytes follow", rest.len()) };
-            let revoked = format!("{} revoked", list.iter_revoked_certificates().count());
-            [read, revoked, signature(der, list.issuer().as_raw(), issuers).to_owned()]
+        Ok(list) => {
+            let entries: Result<Vec<_>, _> = list.entries().collect();
+            let entries =
+                entries.map_or_else(|error| error.to_string(), |entries| format!("{} revoked", entries.len()));
+            ["reads".to_owned(), entries, signature(der, list.issuer, issuers).to_owned()]
         }
     }
 }

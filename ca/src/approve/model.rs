@@ -281,9 +281,7 @@ mod rules {
         // Mapping a name makes it lower case, all of it.
         let ascii = if ascii == name { ascii } else { ascii.to_lowercase() };
         let sound = ascii.split('.').all(|label| !label.is_empty() && label.len() <= 63 && label != "xn--zzzzzz");
-        // Whoever maps a name looks at the rest of it, too.
-        let mapped_well = name.is_ascii() || !ascii.split('.').any(|label| label == "a b");
-        (sound && ascii.len() <= 253 && mapped_well).then_some(ascii)
+        (sound && ascii.len() <= 253).then_some(ascii)
     }
 
     fn is_label(label: &str) -> bool {

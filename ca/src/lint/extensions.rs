@@ -132,7 +132,11 @@ fn own(extension: &X509Extension<'_>, approved: &Approved, around: Surroundings<
     };
     match extension.parsed_extension() {
         ParsedExtension::KeyUsage(_) => critical("key usage", true),
-        ParsedExtension::ExtendedKeyUsage(_) => critical("extended key usage", false),
+        // RFC 3161 §2.3
+        ParsedExtension::ExtendedKeyUsage(purposes) => {
+            let is_leaf = matches!(approved.purpose, Purpose::EndEntity { .. });
+            critical("extended key usage", is_leaf && purposes.time_stamping)
+        }
         ParsedExtension::BasicConstraints(_) => critical("basic constraints", true),
         ParsedExtension::SubjectAlternativeName(_) => Ok(()),
         ParsedExtension::SubjectKeyIdentifier(id) => {

@@ -32,7 +32,12 @@ fn from_unicode(name: &str) -> Result<String, InvalidLabel> {
     let refused = || InvalidLabel(name.to_owned());
     let ascii = idna::domain_to_ascii(name).map_err(|_| refused())?;
     let (back, outcome) = idna::domain_to_unicode(&ascii);
-    if outcome.is_ok() && back == name.to_lowercase() { Ok(ascii) } else { Err(refused()) }
+    let lower = name.to_lowercase();
+    let same_count = lower.split('.').count() == ascii.split('.').count();
+    let mut labels = lower.split('.').zip(ascii.split('.')).zip(back.split('.'));
+    // Each label reads back as itself, or was an A-label before.
+    let same = labels.all(|((label, ascii), back)| label == back || (label.is_ascii() && label == ascii));
+    if outcome.is_ok() && same_count && same { Ok(ascii) } else { Err(refused()) }
 }
 
 /// Whether a resolver would take the name for an address: its last label is a number (`10.0.0.1`, `256.1`, `0x7f.1`).
@@ -84,6 +89,7 @@ mod tests {
         {
             assert_eq!(to_ascii(bad).unwrap_err(), InvalidLabel(bad.to_owned()), "{bad:?}");
         }
+        assert_eq!(to_ascii("xn--bcher-kva.ex\u{430}mple.com").unwrap(), "xn--bcher-kva.xn--exmple-4nf.com");
         // A homograph is a name of its own.
         assert_eq!(to_ascii("ex\u{430}mple.com").unwrap(), "xn--exmple-4nf.com");
         assert_eq!(to_ascii("BÜCHER.example.com").unwrap(), "xn--bcher-kva.example.com");
