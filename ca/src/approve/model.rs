@@ -468,6 +468,7 @@ fn utf8_name(text: &str) -> Vec<u8> {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the count is part of the proof")]
 fn roles_grant_what_the_model_grants() {
     let count: usize = std::env::var("CHANCERY_NAMING_PAIRS")
         .map_or(40_000, |text| text.parse().expect("CHANCERY_NAMING_PAIRS is a number"));
