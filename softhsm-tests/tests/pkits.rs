@@ -3,7 +3,13 @@
 //! A line has the file, what reading it gives, what its key is taken for, and whether its signature verifies under a
 //! certificate of the suite with the issuer's name. The vectors come with the Python package `cryptography_vectors`, which
 //! `./x setup` installs. To see what the list would be now: `CHANCERY_PKITS_PRINT=1 cargo test … -- --nocapture`.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test that cannot go on shall panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on shall panic, and the count is part of the proof"
+)]
 
 use chancery_ca::{crl::list::CrlList, facts::CertificateFacts, public_key::PublicKey, verify::certificate_signature};
 use std::{

@@ -233,7 +233,7 @@ impl Step {
         }
     }
 
-    fn certificate(&self) -> &Profile {
+    pub(super) fn certificate(&self) -> &Profile {
         match self {
             Self::Root(step) => &step.certificate,
             Self::Intermediate(step) => &step.certificate,

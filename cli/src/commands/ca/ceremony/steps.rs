@@ -131,12 +131,12 @@ impl Recorder<'_> {
 
     fn intermediate(&mut self, step: &Intermediate) -> Result<Answer> {
         let generated = self.send(generate(step))?;
-        self.certify(&step.mount, &step.issuer_name, &step.signed_by, &step.certificate, &generated)
+        self.certify(&generated)
     }
 
     fn cross_sign(&mut self, step: &CrossSign) -> Result<Answer> {
         let asked = self.send(request_again(step))?;
-        self.certify(&step.mount, &step.issuer_name, &step.signed_by, &step.certificate, &asked)
+        self.certify(&asked)
     }
 
     fn sign_csr(&mut self, step: &SignCsr, request: &str) -> Result<Answer> {
@@ -144,15 +144,12 @@ impl Recorder<'_> {
     }
 
     /// Has a request signed, brings the certificate home and gives the issuer its name.
-    fn certify(
-        &mut self,
-        mount: &str,
-        name: &str,
-        signer: &Signer,
-        profile: &Profile,
-        requested: &Answer,
-    ) -> Result<Answer> {
-        let signed = self.send(sign(signer, profile, text(requested, "csr")?))?;
+    fn certify(&mut self, requested: &Answer) -> Result<Answer> {
+        let step = self.step;
+        let (Some((mount, name)), Some(signer)) = (step.makes(), step.signed_by()) else {
+            return Err(Failure::local(format!("{} is not signed by another", step.name())));
+        };
+        let signed = self.send(sign(signer, step.certificate(), text(requested, "csr")?))?;
         let certificate = text(&signed, "certificate")?;
         let above = signed.data().get("ca_chain").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let above = above.iter().filter_map(Value::as_str).filter(|above| above.trim() != certificate.trim());

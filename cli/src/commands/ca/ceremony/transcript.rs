@@ -143,9 +143,9 @@ impl Scribe {
     /// Finds the key, and refuses one that is not in the HSM.
     pub(super) fn find(remote: &Remote, place: &str) -> Result<Self> {
         let unfit = |why: &str| {
-            Failure::local(format!("{place} cannot sign the transcript")).because(why).fix(format!(
-                "chancery transit key create NAME --type ecdsa-p256 protection=hsm, and name it in the file"
-            ))
+            Failure::local(format!("{place} cannot sign the transcript"))
+                .because(why)
+                .fix("chancery transit key create NAME --type ecdsa-p256 protection=hsm, and name it in the file")
         };
         let (mount, name) = place.rsplit_once('/').ok_or_else(|| unfit("it is not MOUNT/KEY"))?;
         let answer = remote.read(&format!("{mount}/keys/{name}"))?;
