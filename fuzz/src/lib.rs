@@ -12,7 +12,6 @@ mod envelope;
 mod material;
 mod requests;
 mod ssh;
-mod revocation;
 
 pub use appliance::{audit_verify, config_toml, config_vault, shares, store_records};
 pub use engines::{
@@ -20,7 +19,6 @@ pub use engines::{
 };
 pub use envelope::sealed_file;
 pub use material::{backup, import_blob, pkcs8};
-pub use revocation::{crl, ocsp_request};
 pub use requests::{body, form, json_limits, parameters, policy, request_path};
 pub use ssh::{ssh_krl, ssh_options, ssh_public_key};
 
@@ -38,7 +36,6 @@ pub const TARGETS: [Target; 25] = [
     ("ciphertext", ciphertext),
     ("config_toml", config_toml),
     ("config_vault", config_vault),
-    ("crl", crl),
     ("form", form),
     ("import_blob", import_blob),
     ("json_limits", json_limits),

@@ -1,3 +1,0 @@
-//! See `chancery_fuzz`.
-#![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| chancery_fuzz::crl(data));
