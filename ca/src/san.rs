@@ -115,7 +115,10 @@ impl AlternativeNames {
         let refuse = |text: String| Err(CaError::Caller(text));
         for name in &self.dns {
             host::to_ascii(name)?;
-            if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_*".contains(&byte)) {
+            // RFC 1034 §3.5: hyphens stand inside of labels.
+            let is_outside = |label: &str| label.starts_with('-') || label.ends_with('-');
+            let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_*".contains(&byte));
+            if !is_plain || name.split('.').any(is_outside) {
                 return refuse(format!("subject alternate name {name:?} is not a DNS name"));
             }
             if host::is_like_an_address(name) {

@@ -377,6 +377,7 @@ mod rules {
             Name::Dns(name) => {
                 to_ascii(name).is_some()
                     && name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_*".contains(c))
+                    && !name.split('.').any(|label| label.starts_with('-') || label.ends_with('-'))
                     && !ends_in_number(name)
             }
             Name::Email(address) => {
