@@ -64,7 +64,7 @@ pub struct CertificateIntent {
 /// A row of the inventory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
-    /// Number in the order of creation; the cursor of [`CertificatePage`].
+    /// Number in the order of creation; the cursor of a page in that order.
     pub id: u64,
     /// What was known before it was signed.
     pub intent: CertificateIntent,
