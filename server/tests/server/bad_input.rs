@@ -108,8 +108,12 @@ async fn send(running: &Running, verb: Verb, path: &str, body: &str) -> Answer {
     Answer::of(request.header("Content-Type", kind).body(body.to_owned()).send().await.unwrap()).await
 }
 
+/// The one 500 that is kept, because clients' own tests ask for it (docs/deviations.md, `callers-mistakes`).
+const KEPT: &str = "{\"errors\":[\"unable to find PKI issuer for reference: ";
+
 fn judge(answer: &Answer, what: &str) {
-    assert!(answer.status < 500, "{what}: {} {}", answer.status, answer.text);
+    let kept = what.starts_with("Read /v1/pki/issuer/") && answer.status == 500 && answer.text.starts_with(KEPT);
+    assert!(answer.status < 500 || kept, "{what}: {} {}", answer.status, answer.text);
     if answer.status >= 400 && !answer.text.is_empty() && answer.header("content-type") == "application/json" {
         let body = answer.json();
         assert!(
