@@ -64,7 +64,7 @@ pub struct Problem {
     pub status: u16,
     /// The identifier it is about: type and value (RFC 8555 §6.7.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub identifier: Option<(String, String)>,
+    pub identifier: Option<Box<(String, String)>>,
     /// The parts, each with its identifier (RFC 8555 §6.7.1).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subproblems: Vec<Problem>,
@@ -76,7 +76,7 @@ pub struct Problem {
     pub location: Option<String>,
     /// `Retry-After`, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_after: Option<u64>,
+    pub retry_after: Option<u32>,
 }
 
 impl ProblemType {
@@ -244,7 +244,7 @@ impl Problem {
     /// The same about an identifier: its type and value.
     #[must_use]
     pub fn about(self, kind: &str, value: &str) -> Self {
-        Self { identifier: Some((kind.to_owned(), value.to_owned())), ..self }
+        Self { identifier: Some(Box::new((kind.to_owned(), value.to_owned()))), ..self }
     }
 
     /// The same with a member of its own.
@@ -274,7 +274,7 @@ impl Problem {
         document.insert("type".to_owned(), format!("{NAMESPACE}{}", self.kind.name()).into());
         document.insert("detail".to_owned(), self.detail.as_str().into());
         document.insert("status".to_owned(), self.status.into());
-        if let Some((kind, value)) = &self.identifier {
+        if let Some((kind, value)) = self.identifier.as_deref() {
             document.insert("identifier".to_owned(), json!({ "type": kind, "value": value }));
         }
         if !self.subproblems.is_empty() {

@@ -143,6 +143,41 @@ impl Authority {
         chain
     }
 
+    /// The chains that lead from the issuer upwards, the usual one first: where a CA above is certified more than once (its
+    /// root was rotated, somebody else has cross-signed it), each certificate gives a chain of its own.
+    #[must_use]
+    pub fn chains(&self, issuer: &Arc<Issuer>) -> Vec<Vec<Arc<Issuer>>> {
+        const MOST: usize = 8;
+        let usual = self.chain(issuer);
+        let mut found = vec![usual];
+        let start = self.issuers.values().filter(|other| other.is_equivalent(issuer));
+        let mut open: Vec<Vec<Arc<Issuer>>> = start.map(|first| vec![Arc::clone(first)]).collect();
+        while let Some(chain) = open.pop() {
+            let Some(last) = chain.last().cloned() else { continue };
+            let parents: Vec<_> = self
+                .issuers
+                .values()
+                .filter(|candidate| {
+                    !last.facts.is_self_issued()
+                        && candidate.facts.subject == last.facts.issuer
+                        && chain.iter().all(|known| known.record.id != candidate.record.id)
+                        && last.facts.is_signed_by(&candidate.facts)
+                })
+                .collect();
+            for parent in &parents {
+                open.push(chain.iter().chain([*parent]).cloned().collect());
+            }
+            let ids = |chain: &[Arc<Issuer>]| chain.iter().map(|one| one.record.id.clone()).collect::<Vec<_>>();
+            if parents.is_empty() && found.iter().all(|known| ids(known) != ids(&chain)) {
+                found.push(chain);
+            }
+            if found.len() >= MOST {
+                break;
+            }
+        }
+        found
+    }
+
     /// Issuers whose certificates belong on the CRL of `issuer`: the same key under the same name, deleted ones last.
     #[must_use]
     pub fn equivalents(&self, issuer: &Issuer) -> Vec<Arc<Issuer>> {

@@ -9,13 +9,17 @@ use crate::{
     approve::{Applicant, Asked},
     csr::Csr,
     error::CaError,
-    issuance::{Issued, Order},
-    names::host,
+    issuance::{Books, Issued, Order},
+    issuer::Issuer,
+    names::{NameRules, host},
     requester::Requester,
     role::Role,
     san::AlternativeNames,
+    serial::SerialNumber,
     validity::{AskedValidity, MountTtl},
 };
+use chancery_store::Certificate as Recorded;
+use std::sync::Arc;
 
 /// Which rules a door's request goes by.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +47,10 @@ pub struct NamedOrder<'a> {
     pub requester: &'a Requester,
     /// The mount's bounds.
     pub mount: MountTtl,
+    /// Whether the role's purposes count; otherwise the certificate is for a TLS server and nothing else.
+    pub keeps_purposes: bool,
+    /// What is recorded besides.
+    pub ledger: Option<Books<'a>>,
 }
 
 impl CertificateAuthority {
@@ -53,13 +61,8 @@ impl CertificateAuthority {
     pub async fn issue_named(&self, order: NamedOrder<'_>) -> Result<Issued, CaError> {
         let common_name = order.csr.common_name();
         check_names(&common_name, order.csr.names(), order.names)?;
-        let (role, role_name) = match order.role {
-            DoorRole::Named(name) => {
-                let role = self.role(name).await?.ok_or_else(|| CaError::Caller(format!("unknown role: {name}")))?;
-                (role.as_ref().clone(), name)
-            }
-            DoorRole::Proved => (proved(), ""),
-        };
+        let (role, role_name) = self.door_role(order.role).await?;
+        let role = if order.keeps_purposes { role } else { for_servers_only(role) };
         // The names are those that were proved; the request has been compared with them.
         let role = Role { use_csr_common_name: false, use_csr_sans: false, ..role };
         let asked = Asked {
@@ -83,8 +86,123 @@ impl CertificateAuthority {
             verbatim: None,
             requester: order.requester,
             mount: order.mount,
+            ledger: order.ledger,
         })
         .await
+    }
+
+    /// Which of the names the rules do not allow, each with the reason. What else stands in the way of a certificate is
+    /// found out when it is issued.
+    ///
+    /// # Errors
+    /// [`CaError::Caller`] where there is no such role.
+    pub async fn refused_names(
+        &self,
+        role: DoorRole<'_>,
+        names: &AlternativeNames,
+        requester: &Requester,
+    ) -> Result<Vec<(String, String)>, CaError> {
+        let (role, _) = self.door_role(role).await?;
+        let role = role.for_requester(requester);
+        let rules = NameRules::new(&role, &requester.display_name);
+        let mut refused = Vec::new();
+        for name in &names.dns {
+            let one = AlternativeNames { dns: vec![name.clone()], ..AlternativeNames::default() };
+            if !rules.allows(name) {
+                refused.push((name.clone(), format!("the role does not allow the name {name}")));
+            } else if let Err(error) = one.check_form() {
+                refused.push((name.clone(), error.to_string()));
+            }
+        }
+        for address in names.ips.iter().filter(|address| !rules.allows_ip(**address)) {
+            refused.push((address.to_string(), format!("the role does not allow the address {address}")));
+        }
+        Ok(refused)
+    }
+
+    /// A role of the mount that keeps its certificates in the inventory, as doors need it.
+    ///
+    /// # Errors
+    /// [`CaError::Caller`] where there is none, or it does not keep them.
+    pub async fn check_door_role(&self, role: DoorRole<'_>) -> Result<(), CaError> {
+        self.door_role(role).await.map(|_| ())
+    }
+
+    /// The id of an issuer that may sign certificates: the one referred to, else the role's, else the default.
+    ///
+    /// # Errors
+    /// [`CaError::Caller`] in the words clients know.
+    pub async fn door_issuer(&self, role: DoorRole<'_>, issuer: Option<&str>) -> Result<String, CaError> {
+        let (role, _) = self.door_role(role).await?;
+        let (issuer, _) = self.authority().await?.issuing(issuer.unwrap_or(&role.issuer_ref))?;
+        Ok(issuer.record.id.clone())
+    }
+
+    /// `path` of `config/cluster`: where this mount's API is reached; empty where nobody has said.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn cluster_path(&self) -> Result<String, CaError> {
+        Ok(self.authority().await?.cluster_settings.path.trim_end_matches('/').to_owned())
+    }
+
+    /// The chains above certificates of the issuer with this id, the usual one first. Roots are left out, since whoever
+    /// trusts one has it, unless the root itself is the issuer.
+    ///
+    /// # Errors
+    /// [`CaError::Missing`] where there is no such issuer any more.
+    pub async fn door_chains(&self, issuer: &str) -> Result<Vec<Vec<Arc<Issuer>>>, CaError> {
+        let authority = self.authority().await?;
+        let retired = || authority.retired.get(issuer);
+        let missing = || CaError::Missing(format!("unable to find PKI issuer for reference: {issuer}"));
+        let issuer = authority.issuers.get(issuer).or_else(retired).ok_or_else(missing)?;
+        let mut chains = authority.chains(issuer);
+        for chain in &mut chains {
+            if chain.len() > 1 && chain.last().is_some_and(|last| last.facts.is_self_issued()) {
+                chain.pop();
+            }
+        }
+        let mut seen = Vec::new();
+        chains.retain(|chain| {
+            let ids: Vec<_> = chain.iter().map(|one| one.record.id.clone()).collect();
+            !seen.contains(&ids) && {
+                seen.push(ids);
+                true
+            }
+        });
+        Ok(chains)
+    }
+
+    /// A certificate that somebody may hold, from the inventory.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn door_certificate(&self, serial: &SerialNumber) -> Result<Option<Recorded>, CaError> {
+        self.recorded(serial).await
+    }
+
+    async fn door_role<'r>(&self, role: DoorRole<'r>) -> Result<(Role, &'r str), CaError> {
+        let DoorRole::Named(name) = role else { return Ok((proved(), "")) };
+        let role = self.role(name).await?.ok_or_else(|| CaError::Caller(format!("unknown role: {name}")))?;
+        if role.no_store {
+            return Err(CaError::Caller(format!(
+                "role {name} does not keep its certificates (no_store), so nothing is issued through it here"
+            )));
+        }
+        Ok((role.as_ref().clone(), name))
+    }
+}
+
+/// The role without any other purpose than that of a TLS server.
+fn for_servers_only(role: Role) -> Role {
+    Role {
+        server_flag: true,
+        client_flag: false,
+        code_signing_flag: false,
+        email_protection_flag: false,
+        ext_key_usage: Vec::new(),
+        ext_key_usage_oids: Vec::new(),
+        ..role
     }
 }
 

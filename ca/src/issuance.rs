@@ -22,8 +22,27 @@ use crate::{
     validity::{self, LeafNotAfter, MountTtl, Validity},
 };
 use chancery_hsm::SignInput;
-use chancery_store::{CertificateChange, CertificateIntent, Changes};
-use std::sync::Arc;
+use chancery_store::{CertificateChange, CertificateIntent, Changes, Sequence, StoreError};
+use std::{fmt, sync::Arc};
+
+/// Records of a door of its own that must be true together with those of the certificate: each is part of the commit of
+/// the inventory's.
+pub trait Ledger: Send + Sync {
+    /// The certificate with this serial number is about to be signed.
+    ///
+    /// # Errors
+    /// Whatever stands in the way; nothing is signed then.
+    fn intended(&self, serial: &SerialNumber) -> Result<Changes, StoreError>;
+
+    /// The intent is durable; its commit had this number.
+    fn recorded(&self, at: Sequence);
+
+    /// It was signed. Nobody holds it before this is durable.
+    ///
+    /// # Errors
+    /// Whatever stands in the way; nobody gets the certificate then.
+    fn issued(&self, certificate: &Certificate) -> Result<Changes, StoreError>;
+}
 
 /// A request for a leaf.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +63,18 @@ pub struct Order<'a> {
     pub requester: &'a Requester,
     /// The mount's bounds.
     pub mount: MountTtl,
+    /// What is recorded besides, where somebody keeps books of their own.
+    pub ledger: Option<Books<'a>>,
+}
+
+/// A [`Ledger`] in an order.
+#[derive(Clone, Copy)]
+pub struct Books<'a>(pub &'a dyn Ledger);
+
+impl fmt::Debug for Books<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Books")
+    }
 }
 
 /// A certificate that was signed and recorded.
@@ -85,6 +116,7 @@ pub(crate) struct Signing<'a> {
 pub(crate) struct Record<'a> {
     pub(crate) role: &'a str,
     pub(crate) requester: &'a str,
+    pub(crate) ledger: Option<Books<'a>>,
 }
 
 impl Certificate {
@@ -128,7 +160,8 @@ impl CertificateAuthority {
             }
         };
         let urls = authority.urls_of(&issuer)?;
-        let record = Record { role: order.role_name, requester: &order.requester.display_name };
+        let requester = &order.requester.display_name;
+        let record = Record { role: order.role_name, requester, ledger: order.ledger };
         let signing = Signing {
             issuer: Some(&issuer),
             issuer_id: &issuer.record.id,
@@ -168,16 +201,20 @@ impl CertificateAuthority {
             }
         };
         let der = assemble(linted.tbs(), &algorithm.identifier, &signature)?;
-        if signing.record.is_some() {
+        let certificate = Certificate { der, serial: linted.serial().clone(), validity: linted.approved().validity };
+        if let Some(record) = signing.record {
             let mut changes = Changes::default();
             changes.certificate(CertificateChange::Issued {
                 mount: self.mount().to_owned(),
-                serial: linted.serial().as_bytes().to_vec(),
-                der: der.clone(),
+                serial: certificate.serial.as_bytes().to_vec(),
+                der: certificate.der.clone(),
             });
+            if let Some(Books(ledger)) = record.ledger {
+                changes.append(ledger.issued(&certificate)?);
+            }
             self.store.commit(changes).await?;
         }
-        Ok(Certificate { der, serial: linted.serial().clone(), validity: linted.approved().validity })
+        Ok(certificate)
     }
 
     async fn record_intent(
@@ -202,7 +239,12 @@ impl CertificateAuthority {
             created_at: self.now(),
             shard,
         }));
-        self.store.commit(changes).await?;
+        if let Some(Books(ledger)) = record.ledger {
+            changes.append(ledger.intended(linted.serial())?);
+            ledger.recorded(self.store.commit(changes).await?);
+        } else {
+            self.store.commit(changes).await?;
+        }
         Ok(())
     }
 

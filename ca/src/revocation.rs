@@ -22,6 +22,9 @@ pub enum RevocationOutcome {
     Expired(SerialNumber),
 }
 
+/// The reason nobody gave.
+const UNSPECIFIED: u8 = 0;
+
 /// What a lease for a certificate keeps.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct LeasedCertificate {
@@ -37,7 +40,16 @@ impl CertificateAuthority {
         let missing = || CaError::Caller(format!("certificate with serial {text} not found."));
         let serial = SerialNumber::parse(text).ok_or_else(missing)?;
         let row = self.recorded(&serial).await?.ok_or_else(missing)?;
-        self.revoke_row(row).await
+        self.revoke_row(row, UNSPECIFIED).await
+    }
+
+    /// Revokes a certificate this mount recorded, for a reason (CRLReason of RFC 5280 §5.3.1).
+    ///
+    /// # Errors
+    /// See [`CertificateAuthority::revoke`].
+    pub async fn revoke_for(&self, serial: &SerialNumber, reason: u8) -> Result<RevocationOutcome, CaError> {
+        let row = self.recorded(serial).await?.ok_or(CaError::Absent)?;
+        self.revoke_row(row, reason).await
     }
 
     /// Revokes a certificate that is presented; it need not have been recorded.
@@ -70,7 +82,7 @@ impl CertificateAuthority {
         let leased: LeasedCertificate =
             serde_json::from_slice(internal).map_err(|error| CaError::corrupt("lease", error))?;
         if let Some(row) = self.recorded(&leased.serial_number).await? {
-            self.revoke_row(row).await?;
+            self.revoke_row(row, UNSPECIFIED).await?;
         }
         Ok(())
     }
@@ -81,7 +93,7 @@ impl CertificateAuthority {
         Ok(row.filter(|row| row.state != CertificateState::Intent))
     }
 
-    async fn revoke_row(&self, row: Row) -> Result<RevocationOutcome, CaError> {
+    async fn revoke_row(&self, row: Row, reason: u8) -> Result<RevocationOutcome, CaError> {
         let serial = SerialNumber::from_bytes(&row.intent.serial);
         if let Some(revocation) = row.revocation {
             return Ok(RevocationOutcome::Revoked(revocation.at, None));
@@ -99,7 +111,7 @@ impl CertificateAuthority {
         if row.intent.not_after < now && !authority.crl_settings.allow_expired_cert_revocation {
             return Ok(RevocationOutcome::Expired(serial));
         }
-        let revocation = Revocation { at: now, reason: 0 };
+        let revocation = Revocation { at: now, reason };
         let mut changes = Changes::default();
         changes.certificate(CertificateChange::Revoke {
             mount: self.mount().to_owned(),

@@ -140,6 +140,7 @@ async fn order(
             verbatim: None,
             requester: &requester,
             mount: super::mount_ttl(&call.mount),
+            ledger: None,
         })
         .await
 }

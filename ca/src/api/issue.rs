@@ -131,6 +131,7 @@ pub(crate) async fn issue(engine: Arc<CertificateAuthority>, call: Call) -> Resu
         verbatim: None,
         requester: &requester,
         mount: super::mount_ttl(&call.mount),
+        ledger: None,
     };
     let issued = engine.issue(order).await?;
     answer(&engine, issued, (&request, format, Some(&pair)), (&role, warnings))
@@ -186,6 +187,7 @@ async fn sign_with(
         verbatim: is_verbatim.then_some(&csr),
         requester: &requester,
         mount: super::mount_ttl(&call.mount),
+        ledger: None,
     };
     let issued = engine.issue(order).await?;
     answer(engine, issued, (request, format, None), (role, Vec::new()))

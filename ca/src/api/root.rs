@@ -116,7 +116,7 @@ async fn sign(
     let id = uuid::Uuid::new_v4().to_string();
     let requester = super::requester(call);
     let urls = authority.mount_urls(&id)?;
-    let record = Some(Record { role: "", requester: &requester });
+    let record = Some(Record { role: "", requester: &requester, ledger: None });
     let signing = Signing { issuer: None, issuer_id: &id, key, urls: &urls, record };
     let certificate = engine.sign(approved, signing).await?;
     let mut issuer = Issuer::new(id, name, key.id.clone(), certificate.der().to_vec())?;

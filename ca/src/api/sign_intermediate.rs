@@ -84,7 +84,7 @@ pub(crate) async fn sign_intermediate(engine: Arc<CertificateAuthority>, call: C
     let (approved, more) = Approved::authority(Applicant::Csr(&csr), &asked, &subject, terms, validity)?;
     let requester = super::requester(&call);
     let urls = authority.urls_of(&issuer)?;
-    let record = Some(Record { role: "", requester: &requester });
+    let record = Some(Record { role: "", requester: &requester, ledger: None });
     let signing = Signing { issuer: Some(&issuer), issuer_id: &issuer.record.id, key: &key, urls: &urls, record };
     let certificate = engine.sign(approved, signing).await?;
     warnings.splice(0..0, super::root::missing_urls(&authority).filter(|_| urls.is_empty()));
@@ -159,7 +159,7 @@ pub(crate) async fn sign_self_issued(engine: Arc<CertificateAuthority>, call: Ca
     let approved = Approved::self_issued(&facts, bound)?;
     let requester = super::requester(&call);
     let urls = authority.urls_of(&issuer)?;
-    let record = Some(Record { role: "", requester: &requester });
+    let record = Some(Record { role: "", requester: &requester, ledger: None });
     let signing = Signing { issuer: Some(&issuer), issuer_id: &issuer.record.id, key: &key, urls: &urls, record };
     let certificate = engine.sign(approved, signing).await?;
     Response::data(&SelfIssuedResponse {

@@ -190,7 +190,7 @@ impl CertificateAuthority {
             issuer_id: &issuer.record.id,
             key: issuer_key,
             urls: &Urls::default(),
-            record: Some(Record { role: "", requester: REQUESTER }),
+            record: Some(Record { role: "", requester: REQUESTER, ledger: None }),
         };
         let certificate = self.sign(approved, signing).await?;
         Ok((certificate.der().to_vec(), certificate.validity().not_after))
