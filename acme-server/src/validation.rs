@@ -1,17 +1,38 @@
 //! How challenges are looked into. A [`Question`] goes in; out comes nothing, or the [`Failure`] to tell the client.
+//!
+//! Where several resolvers are configured, each is one point of view: the whole look is taken from each of them, and the
+//! quorum (all of one or two, all but one of more) must have seen the same. A resolver that was lied to is outvoted.
+//!
+//! | to change | look in |
+//! |---|---|
+//! | http-01: redirects, bounds | [`http`] |
+//! | dns-01, dns-account-01, dns-persist-01 | [`dns`] |
+//! | tls-alpn-01: the certificate | [`tls_alpn`] |
+//! | CAA | [`caa`], [`issue_value`] |
+//! | which addresses may be connected to | `networks` |
+//! | connecting, TLS | `dial` |
+//! | asking the DNS | `resolver` |
+//! | what clients are told | `failure` |
 
-use crate::{
-    challenge::ChallengeType,
-    identifier::Identifier,
-    problem::{Problem, ProblemType},
-};
+pub mod caa;
+mod dial;
+pub mod dns;
+mod failure;
+pub mod http;
+pub mod issue_value;
+mod networks;
+mod resolver;
+pub mod tls_alpn;
+
+use crate::{challenge::ChallengeType, identifier::Identifier, problem::Problem};
+use chancery_engine::{Clock, SystemClock};
+use failure::Deadline;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use resolver::Perspective;
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
-};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
 };
 
 /// What is to be found out.
@@ -50,7 +71,7 @@ pub struct Settings {
     pub http_port: u16,
     /// Port of tls-alpn-01.
     pub tls_port: u16,
-    /// DNS servers to ask; those of the system where there are none.
+    /// DNS servers to ask, each for itself; those of the system where there are none.
     pub resolvers: Vec<SocketAddr>,
     /// Networks that may be connected to although they are internal.
     pub allowed_networks: Vec<Network>,
@@ -58,8 +79,12 @@ pub struct Settings {
     pub allow_private: bool,
     /// How long one look may take.
     pub timeout: Duration,
-    /// Names by which CAA records may name this CA.
+    /// Names by which CAA records may name this CA; without any, CAA records are not looked at.
     pub caa_identities: Vec<String>,
+    /// Whether a name is certified whose CAA records could not be looked up.
+    pub permit_without_caa_answer: bool,
+    /// What dns-persist-01 records are compared with.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Default for Settings {
@@ -72,6 +97,8 @@ impl Default for Settings {
             allow_private: false,
             timeout: Duration::from_secs(10),
             caa_identities: Vec::new(),
+            permit_without_caa_answer: false,
+            clock: Arc::new(SystemClock),
         }
     }
 }
@@ -85,10 +112,9 @@ pub struct SettingsError(pub String);
 #[derive(Debug)]
 pub struct Validator {
     settings: Settings,
+    /// At least one.
+    perspectives: Vec<Perspective>,
 }
-
-/// Longest answer to http-01 that is read.
-const LONGEST_ANSWER: u64 = 16 << 10;
 
 impl Validator {
     /// A validator that looks as the settings say.
@@ -99,7 +125,20 @@ impl Validator {
         if settings.timeout.is_zero() {
             return Err(SettingsError("the time for validation is zero".to_owned()));
         }
-        Ok(Self { settings })
+        if settings.http_port == 0 || settings.tls_port == 0 {
+            return Err(SettingsError("validation cannot connect to port 0".to_owned()));
+        }
+        let perspectives = if settings.resolvers.is_empty() {
+            let system = Perspective::of_system(settings.timeout);
+            vec![system.map_err(|error| SettingsError(format!("the system's DNS resolver cannot be used: {error}")))?]
+        } else {
+            let of = |server: &SocketAddr| {
+                let unusable = |error| SettingsError(format!("the DNS resolver {server} cannot be used: {error}"));
+                Perspective::of(*server, settings.timeout).map_err(unusable)
+            };
+            settings.resolvers.iter().map(of).collect::<Result<_, _>>()?
+        };
+        Ok(Self { settings, perspectives })
     }
 
     /// Whether control is shown.
@@ -107,44 +146,113 @@ impl Validator {
     /// # Errors
     /// [`Failure`] says why it is not.
     pub async fn validate(&self, question: &Question<'_>) -> Result<(), Failure> {
-        if question.challenge != ChallengeType::Http01 {
-            let problem = Problem::malformed(format!("{} is not offered", question.challenge));
-            return Err(Failure { problem, transient: false });
-        }
-        let lost = |detail: String| Failure { problem: ProblemType::Connection.because(detail), transient: true };
-        let found = tokio::time::timeout(self.settings.timeout, self.fetch(question)).await;
-        let found = found
-            .map_err(|_| lost(format!("{} did not answer in time", question.identifier)))?
-            .map_err(|error| lost(format!("{}: {error}", question.identifier)))?;
-        let body = found.split_once("\r\n\r\n").map_or("", |(_, body)| body).trim_end();
-        if body == question.key_authorization {
-            return Ok(());
-        }
-        let detail = format!("what {} answers is not the key authorization", question.identifier);
-        Err(Failure { problem: ProblemType::IncorrectResponse.because(detail), transient: false })
-    }
-
-    async fn fetch(&self, question: &Question<'_>) -> std::io::Result<String> {
-        let host = match question.identifier {
-            Identifier::Ip(IpAddr::V6(address)) => format!("[{address}]"),
-            other => other.to_string(),
-        };
-        let mut stream = TcpStream::connect(format!("{host}:{}", self.settings.http_port)).await?;
-        let path = format!("/.well-known/acme-challenge/{}", question.token);
-        let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = Vec::new();
-        stream.take(LONGEST_ANSWER).read_to_end(&mut answer).await?;
-        Ok(String::from_utf8_lossy(&answer).into_owned())
+        self.corroborated(|perspective| Box::pin(self.look(perspective, question))).await
     }
 
     /// Whether the name's CAA records (RFC 8659, RFC 8657) let this CA certify it by this way for this account.
     ///
     /// # Errors
     /// [`Failure`] with the record that forbids it.
-    #[expect(clippy::unused_async, reason = "looking for records waits for answers")]
     pub async fn caa(&self, question: &Question<'_>) -> Result<(), Failure> {
-        tracing::trace!(identifier = %question.identifier, "no CAA identity is configured");
-        Ok(())
+        if self.settings.caa_identities.is_empty() {
+            return Ok(());
+        }
+        self.corroborated(|perspective| {
+            let looking = caa::check(&self.settings, perspective, question);
+            let asked = || format!("CAA records of {} from {}", question.identifier, perspective.name());
+            let deadline = Deadline::after(self.settings.timeout);
+            Box::pin(async move {
+                match deadline.bound(caa::unknown, asked, looking).await {
+                    Err(failure) if self.settings.permit_without_caa_answer && failure.transient => {
+                        let (name, reason) = (question.identifier, &failure.problem.detail);
+                        tracing::warn!(%name, %reason, "certified without an answer about CAA records");
+                        Ok(())
+                    }
+                    outcome => outcome,
+                }
+            })
+        })
+        .await
+    }
+
+    /// One look from one point of view.
+    async fn look(&self, perspective: &Perspective, question: &Question<'_>) -> Result<(), Failure> {
+        let (settings, deadline) = (&self.settings, Deadline::after(self.settings.timeout));
+        if question.wildcard && !question.challenge.is_in_dns() {
+            let detail = format!("{} shows nothing of names below {}", question.challenge, question.identifier);
+            return Err(Failure::malformed(detail));
+        }
+        let records = || format!("records of {} from {}", question.identifier, perspective.name());
+        match question.challenge {
+            ChallengeType::Http01 => http::validate(settings, perspective, question, deadline).await,
+            ChallengeType::TlsAlpn01 => tls_alpn::validate(settings, perspective, question, deadline).await,
+            ChallengeType::Dns01 | ChallengeType::DnsAccount01 => {
+                deadline.bound(Failure::dns, records, dns::validate(perspective, question)).await
+            }
+            ChallengeType::DnsPersist01 => {
+                let wanted = dns::Persistent {
+                    identities: &settings.caa_identities,
+                    account_url: question.account_url,
+                    wildcard: question.wildcard,
+                    now: settings.clock.now(),
+                };
+                deadline.bound(Failure::dns, records, dns::validate_persistent(perspective, question, &wanted)).await
+            }
+        }
+    }
+
+    /// Looks from everywhere at once, and ends as soon as the outcome is certain.
+    async fn corroborated<'a, L>(&'a self, look: impl Fn(&'a Perspective) -> L) -> Result<(), Failure>
+    where
+        L: Future<Output = Result<(), Failure>>,
+    {
+        let all = self.perspectives.len();
+        let needed = quorum(all);
+        let mut looks: FuturesUnordered<_> = self.perspectives.iter().map(look).collect();
+        let (mut shown, mut failures) = (0, Vec::new());
+        while let Some(outcome) = looks.next().await {
+            match outcome {
+                Ok(()) => shown += 1,
+                Err(failure) => failures.push(failure),
+            }
+            if shown >= needed {
+                return Ok(());
+            }
+            if failures.len() > all - needed {
+                break;
+            }
+        }
+        let transient = failures.iter().any(|failure| failure.transient);
+        let Some(first) = failures.into_iter().next() else {
+            return Err(Failure::connection("nobody looked"));
+        };
+        let first = Failure { transient, ..first };
+        let counted = format!(" ({needed} of {all} resolvers must lead to the proof)");
+        Err(if all == 1 { first } else { first.with(&counted) })
+    }
+}
+
+/// How many of so many points of view must see the proof: one of three or more may be blind or lied to.
+fn quorum(all: usize) -> usize {
+    if all >= 3 { all - 1 } else { all }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_three_or_more_may_be_wrong() {
+        assert_eq!([1, 2, 3, 4, 7].map(quorum), [1, 2, 2, 3, 6]);
+    }
+
+    #[test]
+    fn settings_that_cannot_be_obeyed_are_named() {
+        for settings in [
+            Settings { timeout: Duration::ZERO, ..Settings::default() },
+            Settings { http_port: 0, ..Settings::default() },
+        ] {
+            assert!(Validator::new(settings).is_err());
+        }
     }
 }

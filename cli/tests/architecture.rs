@@ -46,6 +46,7 @@ const KEEPERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["chancery-store"]),
     // The command line moves ciphertexts of other people's tables (`bulk rewrap`); it has no database of its own.
     ("tokio-postgres", &["chancery-store", "chancery"]),
+    ("hickory-resolver", &["chancery-acme-server"]),
     ("ocsp", &[]),
 ];
 
