@@ -383,6 +383,7 @@ impl Approved {
                 oid::AUTHORITY_KEY_IDENTIFIER,
                 oid::NAME_CONSTRAINTS,
                 oid::CRL_DISTRIBUTION_POINTS,
+                oid::FRESHEST_CRL,
                 oid::AUTHORITY_INFO_ACCESS,
                 oid::SUBJECT_ALT_NAME,
             ]

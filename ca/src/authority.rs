@@ -5,6 +5,7 @@
 
 use crate::{
     error::CaError,
+    facts::CertificateFacts,
     issuer::{Issuer, Usage},
     key::KeyRecord,
     settings::{ClusterSettings, CrlSettings, IssuerSettings, KeySettings, UrlSettings},
@@ -15,7 +16,7 @@ use chancery_store::{Changes, View};
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 /// Issuers, keys and settings of one mount.
@@ -39,6 +40,8 @@ pub struct Authority {
     pub crl_settings: CrlSettings,
     /// Version of the guard entry when this was read; none before the first change.
     pub(crate) guard: Option<u64>,
+    /// Which issuers signed which, by id: found out once, since a look costs as much as a signature.
+    parents: OnceLock<BTreeMap<String, Vec<String>>>,
 }
 
 /// The reference that stands for the default issuer or key.
@@ -129,16 +132,12 @@ impl Authority {
             return issuer.record.manual_chain.iter().filter_map(|id| self.issuers.get(id).cloned()).collect();
         }
         let mut chain = vec![Arc::clone(issuer)];
-        let mut current = Arc::clone(issuer);
-        while !current.facts.is_self_issued() {
-            let parent = self.issuers.values().find(|candidate| {
-                candidate.facts.subject == current.facts.issuer
-                    && chain.iter().all(|known| known.record.id != candidate.record.id)
-                    && current.facts.is_signed_by(&candidate.facts)
-            });
-            let Some(parent) = parent.cloned() else { break };
-            chain.push(Arc::clone(&parent));
-            current = parent;
+        while let Some(last) = chain.last()
+            && let Some(parents) = self.parents().get(&last.record.id)
+        {
+            let is_new = |id: &&String| chain.iter().all(|known| known.record.id != **id);
+            let Some(parent) = parents.iter().find(is_new).and_then(|id| self.issuers.get(id)) else { break };
+            chain.push(Arc::clone(parent));
         }
         chain
     }
@@ -154,15 +153,10 @@ impl Authority {
         let mut open: Vec<Vec<Arc<Issuer>>> = start.map(|first| vec![Arc::clone(first)]).collect();
         while let Some(chain) = open.pop() {
             let Some(last) = chain.last().cloned() else { continue };
-            let parents: Vec<_> = self
-                .issuers
-                .values()
-                .filter(|candidate| {
-                    !last.facts.is_self_issued()
-                        && candidate.facts.subject == last.facts.issuer
-                        && chain.iter().all(|known| known.record.id != candidate.record.id)
-                        && last.facts.is_signed_by(&candidate.facts)
-                })
+            let parents = self.parents().get(&last.record.id).into_iter().flatten();
+            let parents: Vec<_> = parents
+                .filter(|id| chain.iter().all(|known| known.record.id != **id))
+                .filter_map(|id| self.issuers.get(id))
                 .collect();
             for parent in &parents {
                 open.push(chain.iter().chain([*parent]).cloned().collect());
@@ -176,6 +170,19 @@ impl Authority {
             }
         }
         found
+    }
+
+    /// The issuers here that signed each one that did not sign itself.
+    fn parents(&self) -> &BTreeMap<String, Vec<String>> {
+        self.parents.get_or_init(|| {
+            let signed = self.issuers.values().filter(|issuer| !issuer.facts.is_self_issued());
+            let parents = |facts: &CertificateFacts| {
+                let named = self.issuers.values().filter(|candidate| candidate.facts.subject == facts.issuer);
+                let signers = named.filter(|candidate| facts.is_signed_by(&candidate.facts));
+                signers.map(|signer| signer.record.id.clone()).collect()
+            };
+            signed.map(|issuer| (issuer.record.id.clone(), parents(&issuer.facts))).collect()
+        })
     }
 
     /// Issuers whose certificates belong on the CRL of `issuer`: the same key under the same name, deleted ones last.
@@ -209,6 +216,7 @@ impl Draft {
     /// Adds or replaces an issuer. Where there is no default, a new one becomes it; so does every new one with a key where
     /// the settings say so.
     pub fn put_issuer(&mut self, issuer: Issuer) {
+        self.authority.parents = OnceLock::new();
         let id = issuer.record.id.clone();
         let is_new = !self.authority.issuers.contains_key(&id);
         let has_key = !issuer.record.key_id.is_empty();
@@ -227,6 +235,7 @@ impl Draft {
 
     /// Removes an issuer; returns whether it was the default.
     pub fn remove_issuer(&mut self, id: &str) -> bool {
+        self.authority.parents = OnceLock::new();
         if let Some(issuer) = self.authority.issuers.remove(id) {
             self.authority.retired.insert(id.to_owned(), issuer);
         }

@@ -15,6 +15,7 @@
 //! | how long certificates live | [`validity`] |
 //! | what stands in a certificate | [`profile`], and the rule for it in [`lint`] |
 //! | issuers, keys, settings | [`authority`] |
+//! | what is imported | [`bundle`] |
 //! | what a door of its own (ACME) calls | [`door`] |
 //! | revocation | [`revocation`]; what is published of it: [`publication`], [`crl`], [`ocsp`] |
 //! | what is removed in time | [`tidy`] |
@@ -25,6 +26,7 @@
 mod api;
 pub mod approve;
 pub mod authority;
+pub mod bundle;
 pub mod cel;
 pub mod constraints;
 pub mod crl;
@@ -218,8 +220,9 @@ impl Service for CertificateAuthority {
     async fn tick(self: Arc<Self>, _mount: Arc<MountPoint>, now: Timestamp) -> Result<(), Fault> {
         let published = self.renew_due_crls(now).await;
         let answered = self.renew_answers(now).await;
+        let ahead = self.sign_ahead(now).await;
         Self::tidy_when_due(&self, now).await?;
-        published.and(answered)?;
+        published.and(answered).and(ahead)?;
         Ok(())
     }
 
@@ -232,7 +235,7 @@ impl Service for CertificateAuthority {
 
     fn changed_elsewhere(&self, keys: &[&str]) {
         // OCSP answers are looked at again after a second by themselves.
-        let others = || keys.iter().filter(|key| !key.starts_with("ocsp/") && !key.starts_with("tidy/"));
+        let others = || keys.iter().filter(|key| !key.starts_with("ocsp") && !key.starts_with("tidy/"));
         if others().any(|key| !key.starts_with("crl")) {
             Service::forget(self);
         } else if others().next().is_some() {

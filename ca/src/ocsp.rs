@@ -5,7 +5,7 @@
 //! request.rs           issuers.rs         answers.rs                           response.rs, responder.rs
 //! ```
 //!
-//! An answer without a nonce is signed once, kept sealed in storage, renewed ahead of its end, and handed to whoever asks:
+//! An answer without a nonce is signed ahead where the certificate names an OCSP server (`ahead.rs`), else for the first who asks, kept sealed in storage, renewed ahead of its end, and handed to whoever asks:
 //! while the HSM is away these go on being served. It is compared with the inventory before it is believed, so that a
 //! revoked certificate is never called good by an answer signed before. An answer with a nonce (RFC 9654), to several
 //! questions, or about a serial number that was never issued is signed for the one who asks.
@@ -13,6 +13,7 @@
 //! What signs is not the CA's key but that of a delegated responder (§4.2.2.2) of the issuer, which lives in the HSM like
 //! it and is replaced every week.
 
+mod ahead;
 mod answers;
 mod issuers;
 mod request;
@@ -147,7 +148,8 @@ impl CertificateAuthority {
             return Ok(self.answers.keep(key, &stored, now));
         }
         let _turn = self.answers.turn()?;
-        let signed = self.sign_answer(authority, &lineage, &[(id.clone(), status)], None).await?;
+        let said = self.said(authority, id.clone(), (status, row.as_ref())).await?;
+        let signed = self.sign_answer(authority, &lineage, &[said], None).await?;
         let Some(next_update) = signed.next_update else {
             return Ok(OcspAnswer { der: signed.der.into(), cacheable: None, is_late: false });
         };
@@ -173,13 +175,13 @@ impl CertificateAuthority {
         let mut certificates = Vec::with_capacity(query.certificates.len());
         for id in &query.certificates {
             // The responder speaks for one issuer; what others issued it does not know.
-            let status = if issuers.find(id) == Some(issuer) {
-                let row = self.store.certificates().by_serial(self.mount(), id.serial.as_bytes()).await?;
-                Status::of(row.as_ref(), &lineage)
+            let row = if issuers.find(id) == Some(issuer) {
+                self.store.certificates().by_serial(self.mount(), id.serial.as_bytes()).await?
             } else {
-                Status::Unknown
+                None
             };
-            certificates.push((id.clone(), status));
+            let status = Status::of(row.as_ref(), &lineage);
+            certificates.push(self.said(authority, id.clone(), (status, row.as_ref())).await?);
         }
         let _turn = self.answers.turn()?;
         let signed = self.sign_answer(authority, &lineage, &certificates, query.nonce.as_deref()).await?;

@@ -15,6 +15,9 @@ pub const CRL: &str = "X509 CRL";
 /// Longest text that is looked at; a bundle of a few hundred certificates.
 const LONGEST: usize = 4 << 20;
 
+/// Labels are shown in refusals, so what stands there must not be the key itself.
+const LONGEST_LABEL: usize = 64;
+
 /// One block.
 pub struct Block {
     /// What the block says it is.
@@ -90,7 +93,8 @@ fn take(tail: &str) -> Option<(Block, &str)> {
     let (label, tail) = tail.split_once("-----")?;
     let (body, tail) = tail.split_once("-----END ")?;
     let (end, tail) = tail.split_once("-----")?;
-    if end != label {
+    if end != label || label.len() > LONGEST_LABEL || !label.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
+    {
         return None;
     }
     // Headers such as "Proc-Type: 4,ENCRYPTED" mean an encrypted key, which is no use here.
@@ -124,6 +128,9 @@ mod tests {
         let text = format!("{}\n-----BEGIN A-----\n!!\n-----END A-----", encode("A", &[1]));
         assert_eq!(decode_all(&text).unwrap_err().to_string(), "error when parsing block 2: invalid PEM data");
         assert!(decode_all("-----BEGIN A-----\nAAAA\n-----END B-----").is_err());
+        for label in ["A\nB", &"A".repeat(65)] {
+            assert!(decode_all(&format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----")).is_err());
+        }
         assert!(decode_first("no blocks").unwrap().is_none());
     }
 }

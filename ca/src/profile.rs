@@ -160,7 +160,9 @@ fn extensions(approved: &Approved, own_id: &[u8], issuer_id: &[u8], urls: &Urls)
     {
         list.push(extension(oid::NAME_CONSTRAINTS, true, &constraints.to_extension()?)?);
     }
-    push_distribution_points(&mut list, urls)?;
+    push_distribution_points(&mut list, oid::CRL_DISTRIBUTION_POINTS, &urls.crl_distribution_points)?;
+    // RFC 5280 §4.2.1.15
+    push_distribution_points(&mut list, oid::FRESHEST_CRL, &urls.delta_crl_distribution_points)?;
     if let Purpose::EndEntity { verbatim, revocation, .. } = &approved.purpose {
         match revocation {
             RevocationTerms::Ask => {}
@@ -194,9 +196,13 @@ fn push_access(list: &mut Vec<Extension>, urls: &Urls) -> Result<(), CaError> {
     Ok(())
 }
 
-fn push_distribution_points(list: &mut Vec<Extension>, urls: &Urls) -> Result<(), CaError> {
+fn push_distribution_points(
+    list: &mut Vec<Extension>,
+    kind: ObjectIdentifier,
+    places: &[String],
+) -> Result<(), CaError> {
     let mut points = Vec::new();
-    for place in &urls.crl_distribution_points {
+    for place in places {
         points.push(DistributionPoint {
             distribution_point: Some(DistributionPointName::FullName(vec![uri(place)?])),
             reasons: None,
@@ -204,7 +210,7 @@ fn push_distribution_points(list: &mut Vec<Extension>, urls: &Urls) -> Result<()
         });
     }
     if !points.is_empty() {
-        list.push(extension(oid::CRL_DISTRIBUTION_POINTS, false, &CrlDistributionPoints(points))?);
+        list.push(extension(kind, false, &CrlDistributionPoints(points))?);
     }
     Ok(())
 }

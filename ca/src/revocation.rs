@@ -133,6 +133,9 @@ impl CertificateAuthority {
             tracing::warn!(%error, "a certificate was revoked, but its CRL could not be rebuilt yet");
             "the certificate is revoked, but the CRL could not be rebuilt; it will be tried again".to_owned()
         });
+        if let Err(error) = self.answer_revoked(&authority, &row).await {
+            tracing::warn!(%error, "a certificate was revoked, but its OCSP answers could not be signed anew yet");
+        }
         Ok(RevocationOutcome::Revoked(now, warning))
     }
 

@@ -12,7 +12,9 @@
 //! | `crl-spare/…` | the same list, signed once more for longer |
 //! | `responder/<issuer id>` | the issuer's delegated OCSP responder |
 //! | `ocsp/<issuer id>/<hash>/<serial>` | a signed OCSP answer; its expiry is when it is renewed |
+//! | `ocsp-ahead` | up to which certificate answers were signed ahead |
 //! | `config/auto-tidy`, `tidy/last` | what tidies itself, and when it last did |
+//! | `tidy/removed` | the end before which certificates may have been removed |
 //!
 //! Certificates are in the store's inventory, under the view's name.
 
@@ -36,6 +38,10 @@ pub(crate) const CONFIG_CLUSTER: &str = "config/cluster";
 pub(crate) const CONFIG_AUTO_TIDY: &str = "config/auto-tidy";
 /// When this mount last tidied itself.
 pub(crate) const LAST_TIDY: &str = "tidy/last";
+/// Certificates that ended before this may have been removed.
+pub(crate) const REMOVED: &str = "tidy/removed";
+/// How far signing OCSP answers ahead has come.
+pub(crate) const OCSP_AHEAD: &str = "ocsp-ahead";
 /// The view of signed OCSP answers.
 pub(crate) const OCSP: &str = "ocsp/";
 pub(crate) const ROLES: &str = "role/";

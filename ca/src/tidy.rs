@@ -74,6 +74,12 @@ struct LastTidy {
     at: Timestamp,
 }
 
+/// What was removed ended before this.
+#[derive(Debug, Serialize, Deserialize)]
+struct Removed {
+    before: Timestamp,
+}
+
 impl TidyState {
     /// The wire's word.
     #[must_use]
@@ -149,6 +155,22 @@ impl CertificateAuthority {
     /// When the mount last tidied itself.
     pub(crate) async fn last_auto_tidy(&self) -> Result<Option<Timestamp>, CaError> {
         Ok(storage::read::<LastTidy>(&self.view, storage::LAST_TIDY).await?.map(|last| last.at))
+    }
+
+    /// The end before which certificates may have been removed; none where nothing ever was.
+    pub(crate) async fn removed_before(&self) -> Result<Option<Timestamp>, CaError> {
+        Ok(storage::read::<Removed>(&self.view, storage::REMOVED).await?.map(|removed| removed.before))
+    }
+
+    /// Notes, before it happens, that certificates that ended before this are removed.
+    async fn note_removal(&self, before: Timestamp) -> Result<(), CaError> {
+        if self.removed_before().await?.is_some_and(|known| known >= before) {
+            return Ok(());
+        }
+        let mut changes = Changes::default();
+        changes.put(&self.view, storage::REMOVED, &Removed { before })?;
+        self.store.commit(changes).await?;
+        Ok(())
     }
 
     /// Starts a run where the settings say that it is time. Of several processes on one database one starts it.

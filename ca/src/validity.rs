@@ -65,11 +65,18 @@ pub struct Validity {
 pub const NO_END: i64 = 253_402_207_200;
 /// 9999-12-31T23:59:59Z
 const WRITTEN_NO_END: i64 = 253_402_300_799;
+const WRITTEN_NO_END_TEXT: &str = "9999-12-31T23:59:59Z";
 
 /// The second a certificate has for this instant.
 #[must_use]
 pub fn written_second(at: Timestamp) -> i64 {
     if at.as_second() == NO_END { WRITTEN_NO_END } else { at.as_second() }
+}
+
+/// The same as text, RFC 3339.
+#[must_use]
+pub fn written_text(at: Timestamp) -> String {
+    if at.as_second() == NO_END { WRITTEN_NO_END_TEXT.to_owned() } else { at.to_string() }
 }
 
 /// The instant for a second that stands in a certificate.
@@ -220,7 +227,7 @@ fn minus(now: Timestamp, seconds: u64) -> Result<Timestamp, CaError> {
 }
 
 fn time(text: &str) -> Result<Timestamp, CaError> {
-    if text == "9999-12-31T23:59:59Z" {
+    if text == WRITTEN_NO_END_TEXT {
         return read_second(WRITTEN_NO_END);
     }
     let parsed: Timestamp = text.parse().map_err(|_| {
@@ -298,6 +305,8 @@ mod tests {
         let (validity, _) = decided(&Role::default(), &asked).unwrap();
         assert_eq!(written_second(validity.not_after), 253_402_300_799);
         assert_eq!(read_second(253_402_300_799).unwrap(), validity.not_after);
+        assert_eq!(written_text(validity.not_after), asked.not_after);
+        assert_eq!(written_text(NOW.parse().unwrap()), NOW);
         assert_eq!(validity.not_after, Timestamp::from_second(Timestamp::MAX.as_second()).unwrap());
         assert_eq!(written_second(NOW.parse().unwrap()), NOW.parse::<Timestamp>().unwrap().as_second());
     }

@@ -7,6 +7,7 @@
 //! To add a target: a function here, a line in [`TARGETS`], a file in `fuzz_targets/`, a `[[bin]]`, a seed.
 
 mod appliance;
+mod authorities;
 mod engines;
 mod envelope;
 mod material;
@@ -14,6 +15,7 @@ mod requests;
 mod ssh;
 
 pub use appliance::{audit_verify, config_toml, config_vault, shares, store_records};
+pub use authorities::{ca_bundle, cel_program};
 pub use engines::{
     alternative_names, certificate, certificate_request, ciphertext, ocsp_request, revocation_list, transit_batch,
 };
@@ -26,11 +28,13 @@ pub use ssh::{ssh_krl, ssh_options, ssh_public_key};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 25] = [
+pub const TARGETS: [Target; 27] = [
     ("alternative_names", alternative_names),
     ("audit_verify", audit_verify),
     ("backup", backup),
     ("body", body),
+    ("ca_bundle", ca_bundle),
+    ("cel_program", cel_program),
     ("certificate", certificate),
     ("certificate_request", certificate_request),
     ("ciphertext", ciphertext),

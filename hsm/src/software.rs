@@ -73,20 +73,28 @@ impl SoftwareKey {
                 material: Material::MlDsa(Box::new(pair)),
             });
         }
-        let document = match algorithm {
+        let failed = |_| HsmError::Internal { detail: "key generation failed" };
+        let (material, public_key) = match algorithm {
             KeyAlgorithm::Ed25519 => {
-                Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8v1()).map(|d| pkcs8(d.as_ref()))
+                let pair = Ed25519KeyPair::generate().map_err(failed)?;
+                let public = spki(pair.public_key())?;
+                (Material::Ed25519(pair), public)
             }
-            _ if algorithm.is_rsa() => PrivateDecryptingKey::generate(rsa_size(algorithm)?).and_then(|pair| {
-                let der: aws_lc_rs::encoding::Pkcs8V1Der<'_> = pair.as_der()?;
-                Ok(pkcs8(der.as_ref()))
-            }),
+            _ if algorithm.is_rsa() => {
+                let document = PrivateDecryptingKey::generate(rsa_size(algorithm)?).and_then(|pair| {
+                    let der: aws_lc_rs::encoding::Pkcs8V1Der<'_> = pair.as_der()?;
+                    Ok(pkcs8(der.as_ref()))
+                });
+                return Self::from_bytes(algorithm, &document.map_err(failed)?);
+            }
+            // Not by way of its PKCS#8: reading that back checks the key once more, which costs more than making it.
             _ => {
-                EcdsaKeyPair::generate(curve(algorithm)?).and_then(|pair| pair.to_pkcs8v1()).map(|d| pkcs8(d.as_ref()))
+                let pair = EcdsaKeyPair::generate(curve(algorithm)?).map_err(failed)?;
+                let public = spki(pair.public_key())?;
+                (Material::Ec(pair), public)
             }
         };
-        let document = document.map_err(|_| HsmError::Internal { detail: "key generation failed" })?;
-        Self::from_bytes(algorithm, &document)
+        Ok(Self { algorithm, material, public_key: Some(public_key) })
     }
 
     /// A key from its serialised form: PKCS#8 (DER) for a pair, the raw value for a secret.

@@ -60,12 +60,13 @@ pub(crate) async fn run(core: Arc<Core>, checkpoints: CheckpointConfig, mut stop
         if beat.is_multiple_of(TICK_BEATS) {
             tend(&core).await;
         }
-        let Some(lease) = &lease else { continue };
-        if beat.is_multiple_of(SWEEP_BEATS) {
+        if beat.is_multiple_of(SWEEP_BEATS)
+            && let Some(lease) = &lease
+        {
             under_lease(lease.clone(), sweep(&core)).await;
         }
         if beat.is_multiple_of(TICK_BEATS) {
-            tick(&core, lease).await;
+            lease = tick(&core, &holder, lease).await;
         }
     }
 }
@@ -110,17 +111,25 @@ pub(crate) async fn sweep(core: &Core) {
     }
 }
 
-/// Gives every engine its turn. One that crashes does not take the others along.
-async fn tick(core: &Core, lease: &JobLease) {
+/// Gives every engine its turn. One that crashes does not take the others along. What many mounts have to do may take
+/// longer than the lease, which is renewed in between; without it nobody else gets a turn.
+async fn tick(core: &Core, holder: &str, mut lease: Option<JobLease>) -> Option<JobLease> {
     let now = core.clock.now();
+    let mut renewed = Instant::now();
     for mounted in core.mounts.all() {
+        if lease.is_some() && renewed.elapsed() > LEASE_TERM / 6 {
+            lease = claim(core, holder, lease).await;
+            renewed = Instant::now();
+        }
+        let Some(held) = &lease else { break };
         let path = mounted.entry.path.clone();
         let work = async move { mounted.engine.tick(Arc::clone(&mounted.point), now).await };
-        let turn = tokio::spawn(under_lease(lease.clone(), work));
+        let turn = tokio::spawn(under_lease(held.clone(), work));
         match turn.await {
             Ok(Ok(())) => {}
             Ok(Err(fault)) => tracing::warn!(path, %fault, "engine's own work failed; trying again"),
             Err(crash) => tracing::error!(path, panicked = crash.is_panic(), "engine's own work crashed"),
         }
     }
+    lease
 }

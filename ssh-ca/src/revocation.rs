@@ -56,6 +56,8 @@ pub(crate) struct KrlState {
     comment: String,
     last_id: u64,
     rows: usize,
+    /// When the first of them may be forgotten.
+    earliest_end: Option<Timestamp>,
     /// By id of the issuer.
     certificates: BTreeMap<String, RevokedCertificates>,
     /// Key ids that are meant whoever signs.
@@ -72,7 +74,8 @@ impl KrlState {
     fn learn(&mut self, row: SshRevocation) {
         self.last_id = self.last_id.max(row.id);
         self.rows += 1;
-        let SshRevocationOrder { issuer, target, .. } = row.order;
+        let SshRevocationOrder { issuer, target, expires_at, .. } = row.order;
+        self.earliest_end = self.earliest_end.into_iter().chain(expires_at).min();
         match target {
             SshRevocationTarget::Serials { first, last } => {
                 self.sections.remove(&issuer);
@@ -228,8 +231,8 @@ impl SshAuthority {
         if now.duration_since(record.generated_at) < SignedDuration::from_hours(1) {
             return Ok(());
         }
-        let rows = self.store.ssh().revocations(self.mount(), SshPage::default()).await?;
-        if !rows.iter().any(|row| row.order.expires_at.is_some_and(|end| end < now)) {
+        let earliest_end = self.krl_state().await?.0.earliest_end;
+        if earliest_end.is_none_or(|end| end >= now) {
             return Ok(());
         }
         self.store
@@ -275,6 +278,12 @@ impl SshAuthority {
     /// Whether the lists name the certificate.
     pub(crate) async fn is_revoked(&self, subject: &Subject<'_>) -> Result<bool, SshError> {
         Ok(self.krl_state().await?.0.revokes(subject))
+    }
+
+    /// Which of several the lists name, by one look at the lists.
+    pub(crate) async fn are_revoked(&self, subjects: &[Subject<'_>]) -> Result<Vec<bool>, SshError> {
+        let (state, _) = self.krl_state().await?;
+        Ok(subjects.iter().map(|subject| state.revokes(subject)).collect())
     }
 
     /// What is known, brought up to date.

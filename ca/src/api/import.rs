@@ -6,13 +6,12 @@ use super::keys;
 use crate::{
     CertificateAuthority,
     authority::Draft,
+    bundle::{self, Bundle},
     custody::{self, Custody, Outside},
     error::CaError,
-    facts::CertificateFacts,
     issuer::Issuer,
     key::KeyRecord,
-    pem,
-    private_key::{PrivateKey, is_private_key},
+    private_key::PrivateKey,
 };
 use chancery_engine::{Call, Fault, Response, wire::Text};
 use serde::{Deserialize, Serialize};
@@ -34,13 +33,6 @@ struct ImportResponse {
     imported_issuers: Option<Vec<String>>,
     imported_keys: Option<Vec<String>>,
     mapping: BTreeMap<String, String>,
-}
-
-/// What a bundle holds.
-#[derive(Debug, Default)]
-struct Bundle {
-    certificates: Vec<CertificateFacts>,
-    keys: Vec<PrivateKey>,
 }
 
 impl ImportRequest {
@@ -66,7 +58,7 @@ pub(crate) async fn import_bundle(
     text: &str,
     may_hold_keys: bool,
 ) -> Result<Response, Fault> {
-    let bundle = read_bundle(text)?;
+    let bundle = Bundle::read(text)?;
     if !may_hold_keys && !bundle.keys.is_empty() {
         return Err(CaError::caller(
             "private keys found in the PEM bundle but not allowed by the path; use /issuers/import/bundle",
@@ -88,46 +80,6 @@ pub(crate) async fn import_bundle(
     let mut answer = Response::data(&response)?;
     answer.warnings = warnings;
     Ok(answer)
-}
-
-fn read_bundle(text: &str) -> Result<Bundle, CaError> {
-    if text.is_empty() {
-        return Err(CaError::caller("'pem_bundle' and 'certificate' parameters were empty"));
-    }
-    let mut bundle = Bundle::default();
-    for block in blocks(text)? {
-        match block.label.as_str() {
-            label if is_private_key(label) => bundle.keys.push(PrivateKey::read(&block)?),
-            // openssl writes the curve's name in front of a key; the key names it again.
-            "EC PARAMETERS" => {}
-            _ => {
-                let at = bundle.certificates.len();
-                let facts = CertificateFacts::parse(&block.bytes)?;
-                if !facts.is_ca {
-                    return Err(CaError::Caller(format!(
-                        "Error parsing issuer {at}: Refusing to import non-CA certificate with serial number {}",
-                        facts.serial
-                    )));
-                }
-                bundle.certificates.push(facts);
-            }
-        }
-    }
-    Ok(bundle)
-}
-
-fn blocks(text: &str) -> Result<Vec<pem::Block>, CaError> {
-    // A path instead of a file's content is the usual mistake.
-    if text.len() < 75 {
-        return Err(CaError::caller(
-            "provided data for import was too short; perhaps a path was passed to the API rather than the contents of a PEM file",
-        ));
-    }
-    let blocks = pem::decode_all(text)?;
-    if blocks.is_empty() {
-        return Err(CaError::caller("error when parsing block 1: invalid PEM data"));
-    }
-    Ok(blocks)
 }
 
 fn import_all(draft: &mut Draft, bundle: &Bundle) -> Result<ImportResponse, CaError> {
@@ -193,12 +145,7 @@ pub(crate) async fn import_one_key(engine: Arc<CertificateAuthority>, call: Call
     let request: ImportRequest = call.parse()?;
     let name = &request.key_name.0;
     super::check_name("key", name)?;
-    let blocks = blocks(request.text())?;
-    let mut found = blocks.iter().filter(|block| block.label != "EC PARAMETERS");
-    let (Some(block), None) = (found.next(), found.next()) else {
-        return Err(CaError::caller("only a single key can be present within the pem_bundle for importing").into());
-    };
-    let key = PrivateKey::read(block)?;
+    let key = bundle::single_key(request.text())?;
     let key = &key;
     let (record, is_new) = engine
         .change("import key", move |draft| {

@@ -12,6 +12,7 @@ use crate::{
     requester::Requester,
     revocation::LeasedCertificate,
     role::Role,
+    validity::written_second,
 };
 use chancery_engine::{
     Call, Fault, Response, SecretString,
@@ -237,8 +238,8 @@ fn render(
     let text = format.bundle(format.render(certificate.der()), &ca_chain);
     let response = IssueResponse {
         certificate: format.with_key(text, private_key.as_ref()),
-        expiration: certificate.validity().not_after.as_second(),
-        not_before: certificate.validity().not_before.as_second(),
+        expiration: written_second(certificate.validity().not_after),
+        not_before: written_second(certificate.validity().not_before),
         issuing_ca: format.render(&issued.issuer.facts.der),
         private_key,
         private_key_type: pair.map(PrivateKey::kind),

@@ -16,7 +16,7 @@ use crate::{
     settings::IssuerSettings,
     signature::SignatureAlgorithm,
     urls,
-    validity::{self, Validity},
+    validity::{self, Validity, written_second},
 };
 use chancery_engine::{Call, Fault, Response, SecretString, wire::Text};
 use serde::{Deserialize, Serialize};
@@ -138,7 +138,7 @@ fn render(
     let issuing_ca = format.render(certificate.der());
     Ok(RootResponse {
         certificate: format.with_key(issuing_ca.clone(), private_key.as_ref()),
-        expiration: certificate.validity().not_after.as_second(),
+        expiration: written_second(certificate.validity().not_after),
         issuer_id: issuer.record.id,
         issuer_name: issuer.record.name,
         issuing_ca,

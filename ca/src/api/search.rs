@@ -1,7 +1,10 @@
 //! `certs/search` (ours) and `certs/detailed` (OpenBao's): the inventory as people read it.
 
 use super::roles::PageRequest;
-use crate::{CertificateAuthority, authority::Authority, error::CaError, public_key::PublicKey, serial::SerialNumber};
+use crate::{
+    CertificateAuthority, authority::Authority, error::CaError, public_key::PublicKey, serial::SerialNumber,
+    validity::written_text,
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chancery_engine::{
     Call, Fault, Response,
@@ -236,7 +239,7 @@ pub(crate) async fn search(engine: Arc<CertificateAuthority>, call: Call) -> Res
                 names: &row.intent.names,
                 status: status(row, now),
                 not_before: row.intent.not_before.to_string(),
-                not_after: row.intent.not_after.to_string(),
+                not_after: written_text(row.intent.not_after),
                 issued_at: row.intent.created_at.to_string(),
                 issuer_id: id,
                 issuer_name: issuer.map_or("", |issuer| &issuer.record.name),
@@ -291,7 +294,7 @@ fn detail(row: &Row) -> Option<Detail> {
         issuer: name_text(certificate.issuer()),
         key_bits: key.bits(),
         key_type: key.name(),
-        not_after: row.intent.not_after.to_string(),
+        not_after: written_text(row.intent.not_after),
         not_before: row.intent.not_before.to_string(),
     })
 }

@@ -12,7 +12,7 @@ use crate::{
     issuer::Issuer,
     key::KeyRecord,
     pem,
-    validity::{self, LeafNotAfter},
+    validity::{self, LeafNotAfter, written_second},
 };
 use chancery_engine::{
     Call, Fault, Response,
@@ -96,7 +96,7 @@ pub(crate) async fn sign_intermediate(engine: Arc<CertificateAuthority>, call: C
     let response = SignIntermediateResponse {
         certificate: format.bundle(rendered, &above),
         ca_chain,
-        expiration: certificate.validity().not_after.as_second(),
+        expiration: written_second(certificate.validity().not_after),
         issuing_ca: format.render(&issuer.facts.der),
         serial_number: certificate.serial().to_string(),
     };

@@ -102,7 +102,11 @@ impl CelRole {
         evaluated.map_err(|_| CaError::caller("the CEL program of this role cannot be evaluated for this request"))?
     }
 
-    fn evaluate(&self, inputs: &Inputs) -> Result<Output, CaError> {
+    /// The same on this thread. Whoever calls it must expect the interpreter to panic.
+    ///
+    /// # Errors
+    /// See [`CelRole::run`].
+    pub fn evaluate(&self, inputs: &Inputs) -> Result<Output, CaError> {
         let env = Arc::new(environment()?);
         let mut context = Context::with_env(Arc::clone(&env));
         for (name, value) in values::inputs(inputs)? {

@@ -38,7 +38,10 @@ pub fn urls(urls: &Urls, shard: u32) -> Cow<'_, Urls> {
         return Cow::Borrowed(urls);
     }
     let mut filled = urls.clone();
-    if shard == 0 {
+    if shard > 0 {
+        // RFC 5280 §5.2.4: a delta has the scope of its base, and ours is that of the complete list.
+        filled.delta_crl_distribution_points.clear();
+    } else {
         filled.crl_distribution_points.retain(|url| !url.contains(PLACE));
     }
     for url in &mut filled.crl_distribution_points {
@@ -101,6 +104,9 @@ mod tests {
         assert!(is_named_by(&template));
         assert_eq!(urls(&template, 3).crl_distribution_points, ["http://a/crl/3", "http://a/crl"]);
         assert_eq!(urls(&template, 0).crl_distribution_points, ["http://a/crl"]);
+        let with_deltas = Urls { delta_crl_distribution_points: vec!["http://a/delta".to_owned()], ..template.clone() };
+        assert!(urls(&with_deltas, 3).delta_crl_distribution_points.is_empty());
+        assert_eq!(urls(&with_deltas, 0).delta_crl_distribution_points, ["http://a/delta"]);
         assert_eq!(names(&template, 3), ["http://a/crl/3"]);
         assert!(!is_named_by(&Urls::default()));
     }

@@ -36,7 +36,7 @@ fn is_canonical(oid: ObjectIdentifier, value: &[u8]) -> bool {
         oid::SUBJECT_ALT_NAME => same::<SubjectAltName>(value),
         oid::CERTIFICATE_POLICIES => same::<CertificatePolicies>(value),
         oid::AUTHORITY_INFO_ACCESS => same::<AuthorityInfoAccessSyntax>(value),
-        oid::CRL_DISTRIBUTION_POINTS => same::<CrlDistributionPoints>(value),
+        oid::CRL_DISTRIBUTION_POINTS | oid::FRESHEST_CRL => same::<CrlDistributionPoints>(value),
         oid::NAME_CONSTRAINTS => same::<NameConstraints>(value),
         _ => true,
     }

@@ -13,7 +13,10 @@ use const_oid::ObjectIdentifier;
 use x509_parser::{
     certificate::TbsCertificate,
     der_parser::oid::Oid,
-    extensions::{AccessDescription, DistributionPointName, GeneralName, ParsedExtension, X509Extension},
+    extensions::{
+        AccessDescription, CRLDistributionPoints, DistributionPointName, GeneralName, ParsedExtension, X509Extension,
+    },
+    prelude::FromDer,
 };
 
 pub(super) fn check(
@@ -84,6 +87,7 @@ fn expected(approved: &Approved, around: Surroundings<'_>) -> Vec<ObjectIdentifi
     push(!approved.policies.is_empty(), oid::CERTIFICATE_POLICIES);
     push(!(urls.ocsp.is_empty() && urls.issuers.is_empty()), oid::AUTHORITY_INFO_ACCESS);
     push(!urls.crls.is_empty(), oid::CRL_DISTRIBUTION_POINTS);
+    push(!urls.deltas.is_empty(), oid::FRESHEST_CRL);
     match &approved.purpose {
         Purpose::EndEntity { key_usage, extended, states_basic_constraints, revocation, .. } => {
             push(*revocation == RevocationTerms::Staple, oid::TLS_FEATURE);
@@ -107,15 +111,21 @@ struct Places<'a> {
     ocsp: &'a [String],
     issuers: &'a [String],
     crls: &'a [String],
+    deltas: &'a [String],
 }
 
 /// RFC 9608 §4: a certificate that is never revoked names neither CRL nor OCSP.
 fn places<'a>(approved: &Approved, around: Surroundings<'a>) -> Places<'a> {
     let urls = around.urls;
     if approved.is_never_revoked() {
-        return Places { ocsp: &[], issuers: &urls.issuing_certificates, crls: &[] };
+        return Places { ocsp: &[], issuers: &urls.issuing_certificates, crls: &[], deltas: &[] };
     }
-    Places { ocsp: &urls.ocsp_servers, issuers: &urls.issuing_certificates, crls: &urls.crl_distribution_points }
+    Places {
+        ocsp: &urls.ocsp_servers,
+        issuers: &urls.issuing_certificates,
+        crls: &urls.crl_distribution_points,
+        deltas: &urls.delta_crl_distribution_points,
+    }
 }
 
 /// One of the profile's own: criticality and content. Usages and basic constraints are judged in [`purpose`], names in
@@ -175,20 +185,19 @@ fn own(extension: &X509Extension<'_>, approved: &Approved, around: Surroundings<
         }
         ParsedExtension::CRLDistributionPoints(found) => {
             critical("CRL distribution points", false)?;
-            let urls = places(approved, around).crls;
-            let same = found.points.len() == urls.len()
-                && found.points.iter().zip(urls).all(|(point, url)| {
-                    point.reasons.is_none()
-                        && point.crl_issuer.is_none()
-                        && matches!(&point.distribution_point, Some(DistributionPointName::FullName(names))
-                            if matches!(names.as_slice(), [name] if is_url(name, url)))
-                });
-            says("CRL distribution points", same)
+            says("CRL distribution points", points_to(found, places(approved, around).crls))
         }
         ParsedExtension::CertificatePolicies(found) => {
             critical("certificate policies", false)?;
             qualifiers::check(found)?;
             says("certificate policies", qualifiers::are(found, &approved.policies))
+        }
+        // RFC 5280 §4.2.1.15
+        _ if is(&extension.oid, oid::FRESHEST_CRL) => {
+            critical("freshest CRL", false)?;
+            let same = CRLDistributionPoints::from_der(extension.value)
+                .is_ok_and(|(rest, found)| rest.is_empty() && points_to(&found, places(approved, around).deltas));
+            says("freshest CRL", same)
         }
         // RFC 7633 §4: a list with the TLS extension status_request, number 5. RFC 9608 §4: a NULL.
         _ if is(&extension.oid, oid::TLS_FEATURE) => {
@@ -201,6 +210,17 @@ fn own(extension: &X509Extension<'_>, approved: &Approved, around: Surroundings<
         }
         _ => Err(LintFailure::new("extensions", format!("{} is of a kind that is not known", extension.oid))),
     }
+}
+
+/// One point for each URL, each with nothing but that name.
+fn points_to(found: &CRLDistributionPoints<'_>, urls: &[String]) -> bool {
+    found.points.len() == urls.len()
+        && found.points.iter().zip(urls).all(|(point, url)| {
+            point.reasons.is_none()
+                && point.crl_issuer.is_none()
+                && matches!(&point.distribution_point, Some(DistributionPointName::FullName(names))
+                    if matches!(names.as_slice(), [name] if is_url(name, url)))
+        })
 }
 
 pub(super) fn is(found: &Oid<'_>, known: ObjectIdentifier) -> bool {

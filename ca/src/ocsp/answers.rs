@@ -2,16 +2,22 @@
 
 use super::{
     Cacheable, OcspAnswer, Status,
+    ahead::{AT_ONCE, PATIENCE},
     issuers::IssuerIndex,
     request::{CertificateId, HashName},
 };
 use crate::{CertificateAuthority, authority::Authority, error::CaError, serial::SerialNumber, storage};
 use chancery_engine::Fault;
 use chancery_store::Changes;
+use futures_util::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// How long what is in memory is believed without a look at the inventory: another process may have revoked.
@@ -23,9 +29,8 @@ const MOST_IN_MEMORY: usize = 50_000;
 /// Answers being signed at once for whoever asks: strangers must not fill the queue of the HSM.
 const MOST_AT_ONCE: usize = 32;
 
-/// Answers renewed in one go, and in one tick.
+/// Answers renewed in one go.
 const PAGE: usize = 200;
-const MOST_IN_A_TICK: usize = 20_000;
 
 /// Which answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -72,7 +77,7 @@ impl Default for Answers {
 
 impl Key {
     /// `<issuer id>/<hash>/<serial>`
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         format!("{}/{}/{}", self.issuer, self.hash.as_str(), self.serial.to_string().replace(':', ""))
     }
 
@@ -85,7 +90,7 @@ impl Key {
 
 impl StoredAnswer {
     /// When it is signed anew: halfway, so that as much again is left for an HSM that is away.
-    fn renewed_at(&self) -> Timestamp {
+    pub(super) fn renewed_at(&self) -> Timestamp {
         let life = self.next_update.duration_since(self.this_update);
         self.this_update.checked_add(life / 2).unwrap_or(self.next_update)
     }
@@ -157,46 +162,53 @@ impl CertificateAuthority {
     pub(crate) async fn renew_answers(&self, now: Timestamp) -> Result<(), CaError> {
         let view = self.view.view(storage::OCSP);
         let authority = self.fresh_authority().await?;
-        let mut renewed = 0;
-        while renewed < MOST_IN_A_TICK {
+        let until = Instant::now() + PATIENCE;
+        loop {
             let due = view.expired(now, PAGE).await?;
             let mut changes = Changes::default();
-            for text in &due {
-                match self.renewed(&authority, text, now).await? {
-                    Some(answer) => changes.put_expiring(&view, text, &answer, answer.renewed_at())?,
-                    None => changes.delete(&view, text),
-                };
+            for few in due.chunks(AT_ONCE) {
+                let renewed = few.iter().map(|text| async {
+                    match Key::parse(text) {
+                        Some(key) => self.renewed(&authority, &key, now).await,
+                        None => Ok(None),
+                    }
+                });
+                for (text, answer) in few.iter().zip(try_join_all(renewed).await?) {
+                    match answer {
+                        Some(answer) => changes.put_expiring(&view, text, &answer, answer.renewed_at())?,
+                        None => changes.delete(&view, text),
+                    };
+                }
             }
             self.store.commit(changes).await?;
-            renewed += due.len();
-            if due.len() < PAGE {
-                break;
+            if due.len() < PAGE || Instant::now() >= until {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
-    async fn renewed(
+    /// The answer signed anew; none where the certificate is gone or has ended, or nobody here may speak of it.
+    pub(super) async fn renewed(
         &self,
         authority: &Authority,
-        text: &str,
+        key: &Key,
         now: Timestamp,
     ) -> Result<Option<StoredAnswer>, CaError> {
-        let Some(key) = Key::parse(text) else { return Ok(None) };
         let row = self.store.certificates().by_serial(self.mount(), key.serial.as_bytes()).await?;
         let Ok(lineage) = self.lineage(authority, &key.issuer) else { return Ok(None) };
         let Some(signer) = &lineage.signer else { return Ok(None) };
         let status = Status::of(row.as_ref(), &lineage);
-        if authority.crl_settings.ocsp_disable || row.is_none_or(|row| row.intent.not_after < now) {
+        if authority.crl_settings.ocsp_disable || row.as_ref().is_none_or(|row| row.intent.not_after < now) {
             return Ok(None);
         }
         let Some((issuer_name, issuer_key)) = IssuerIndex::hashes_of(signer, key.hash) else { return Ok(None) };
         let id = CertificateId { hash: key.hash, issuer_name, issuer_key, serial: key.serial.clone() };
-        let signed = self.sign_answer(authority, &lineage, &[(id, status)], None).await?;
+        let said = self.said(authority, id, (status, row.as_ref())).await?;
+        let signed = self.sign_answer(authority, &lineage, &[said], None).await?;
         let Some(next_update) = signed.next_update else { return Ok(None) };
         let stored = StoredAnswer { status, this_update: signed.this_update, next_update, der: signed.der };
-        if self.answers.kept.read().contains_key(&key) {
-            self.answers.keep(key, &stored, now);
+        if self.answers.kept.read().contains_key(key) {
+            self.answers.keep(key.clone(), &stored, now);
         }
         Ok(Some(stored))
     }

@@ -24,6 +24,17 @@ use x509_ocsp::{
     SingleResponse,
 };
 
+/// id-pkix-ocsp-archive-cutoff
+const ARCHIVE_CUTOFF: &str = "1.3.6.1.5.5.7.48.1.6";
+
+/// What is said of one certificate.
+pub(super) struct Said {
+    pub(super) id: CertificateId,
+    pub(super) status: Status,
+    /// Since when certificates that have ended are still known; said of those that have.
+    pub(super) archive_cutoff: Option<Timestamp>,
+}
+
 /// A response that was signed.
 pub(super) struct Signed {
     pub(super) der: Vec<u8>,
@@ -38,7 +49,7 @@ impl CertificateAuthority {
         &self,
         authority: &Authority,
         lineage: &Lineage,
-        certificates: &[(CertificateId, Status)],
+        certificates: &[Said],
         nonce: Option<&[u8]>,
     ) -> Result<Signed, CaError> {
         let responder = self.responder(authority, lineage).await?;
@@ -50,7 +61,7 @@ impl CertificateAuthority {
         // An answer does not outlive the certificate of who signed it.
         let end = responder.not_after.map_or(end, |not_after| end.min(not_after));
         let next_update = (lifetime > 0).then_some(end);
-        let singles = certificates.iter().map(|(id, status)| single(id, *status, this_update, next_update));
+        let singles = certificates.iter().map(|said| single(said, this_update, next_update));
         let data = ResponseData {
             version: Default::default(),
             responder_id: ResponderId::ByKey(OctetString::new(responder.key_hash.clone()).map_err(encoding)?),
@@ -78,8 +89,7 @@ pub(super) fn encoded(response: &OcspResponse) -> Result<Vec<u8>, CaError> {
 }
 
 fn single(
-    id: &CertificateId,
-    status: Status,
+    Said { id, status, archive_cutoff }: &Said,
     this_update: Timestamp,
     next_update: Option<Timestamp>,
 ) -> Result<SingleResponse, CaError> {
@@ -93,7 +103,7 @@ fn single(
         issuer_key_hash: OctetString::new(id.issuer_key.clone()).map_err(encoding)?,
         serial_number: SerialNumber::new(id.serial.as_bytes()).map_err(encoding)?,
     };
-    let cert_status = match status {
+    let cert_status = match *status {
         Status::Good => CertStatus::good(),
         Status::Unknown => CertStatus::unknown(),
         Status::Revoked { at, reason } => {
@@ -101,7 +111,9 @@ fn single(
         }
     };
     let next_update = next_update.map(time).transpose()?;
-    Ok(SingleResponse { cert_id, cert_status, this_update: time(this_update)?, next_update, single_extensions: None })
+    let single_extensions = archive_cutoff.map(|since| Ok::<_, CaError>(vec![archive_cutoff_extension(since)?]));
+    let single_extensions = single_extensions.transpose()?;
+    Ok(SingleResponse { cert_id, cert_status, this_update: time(this_update)?, next_update, single_extensions })
 }
 
 /// RFC 5280 §5.3.1: unspecified is left out.
@@ -126,6 +138,15 @@ fn nonce_extension(nonce: &[u8]) -> Result<Extension, CaError> {
         extn_id: NONCE.parse().map_err(|error| CaError::corrupt("nonce", format!("{error:?}")))?,
         critical: false,
         extn_value: value.map_err(encoding)?,
+    })
+}
+
+/// RFC 6960 §4.4.4
+fn archive_cutoff_extension(since: Timestamp) -> Result<Extension, CaError> {
+    Ok(Extension {
+        extn_id: ARCHIVE_CUTOFF.parse().map_err(|error| CaError::corrupt("archive cutoff", format!("{error:?}")))?,
+        critical: false,
+        extn_value: time(since)?.to_der().and_then(OctetString::new).map_err(encoding)?,
     })
 }
 

@@ -64,6 +64,7 @@ impl CertificateAuthority {
             }
             // An issuer's own certificate goes with the issuer.
             let gone: Vec<_> = rows.iter().filter(|row| !issuers.contains(&row.der) && may_go(row, before)).collect();
+            self.note_removal(before).await?;
             self.remove_rows(&gone, state).await?;
             if rows.len() < job.page() {
                 break;

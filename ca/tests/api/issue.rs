@@ -88,7 +88,8 @@ async fn names_that_are_allowed_stand_in_the_certificate() {
         "policy_identifiers": ["1.2.3.4", "{\"oid\":\"1.2.3.5\",\"notice\":\"hi\",\"cps\":\"http://x\"}"],
     }))
     .await;
-    let urls = json!({"issuing_certificates": "http://x/ca", "crl_distribution_points": "http://x/crl", "ocsp_servers": "http://x/ocsp"});
+    let urls = json!({"issuing_certificates": "http://x/ca", "crl_distribution_points": "http://x/crl", "ocsp_servers": "http://x/ocsp",
+        "delta_crl_distribution_points": "http://x/delta"});
     mount.write("config/urls", urls).await.ok();
     let certificate = mount
         .write(
@@ -105,6 +106,7 @@ async fn names_that_are_allowed_stand_in_the_certificate() {
         "CA Issuers - URI:http://x/ca",
         "OCSP - URI:http://x/ocsp",
         "URI:http://x/crl",
+        "X509v3 Freshest CRL: \n                Full Name:\n                  URI:http://x/delta",
         "Policy: 1.2.3.4",
         "CPS: http://x",
         "Explicit Text: hi",
@@ -113,6 +115,21 @@ async fn names_that_are_allowed_stand_in_the_certificate() {
     ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
+}
+
+#[tokio::test]
+async fn what_has_no_end_says_so_in_the_answer_and_in_the_inventory() {
+    let mount = Mount::new().await;
+    let end = "9999-12-31T23:59:59Z";
+    let root =
+        mount.write("root/generate/internal", json!({"common_name": "Root", "key_type": "ec", "not_after": end}));
+    assert_eq!(root.await.ok()["expiration"], 253_402_300_799_i64);
+    mount.role("r", json!({"allow_any_name": true, "ttl": "", "not_after": end})).await;
+    let issued = mount.write("issue/r", json!({"common_name": "a.b"})).await.ok();
+    assert_eq!(issued["expiration"], 253_402_300_799_i64);
+    let serial = issued["serial_number"].as_str().unwrap();
+    assert_eq!(mount.read("certs/search").await.ok()["key_info"][serial]["not_after"], end);
+    assert_eq!(mount.list("certs/detailed").await.ok()["key_info"][serial]["not_after"], end);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use crate::{
     openssl::Openssl,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chancery_store::{CertificateChange, CertificateIntent, Changes, Page};
 use serde_json::{Value, json};
 
 /// A minute after the test's time.
@@ -237,4 +238,105 @@ async fn a_second_decoder_reads_our_requests_the_same() {
     assert_eq!(id.issuer_name_hash, ours.certificates[0].issuer_name);
     assert_eq!(id.issuer_key_hash, ours.certificates[0].issuer_key);
     assert_eq!(id.serial_num, ours.certificates[0].serial.as_bytes());
+}
+
+/// Storage keys of the answers that were signed.
+async fn stored(mount: &Mount) -> Vec<String> {
+    mount.store.view("mount/1/ocsp/").keys("", Page::default()).await.unwrap()
+}
+
+fn plain(issued: &Value) -> String {
+    issued["serial_number"].as_str().unwrap().replace(':', "")
+}
+
+#[tokio::test]
+async fn what_names_an_ocsp_server_is_answered_before_anybody_asks() {
+    let (mount, openssl) = (mount_with("ec", 256).await, Openssl::new());
+    issue(&mount).await;
+    tick(&mount, NOW).await.unwrap();
+    assert!(stored(&mount).await.is_empty(), "it names no server");
+    mount.write("config/urls", json!({"ocsp_servers": "http://ocsp.example.com"})).await.ok();
+    let (one, other) = (issue(&mount).await, issue(&mount).await);
+    tick(&mount, NOW).await.unwrap();
+    let answers = stored(&mount).await;
+    assert_eq!(answers.len(), 2, "{answers:?}");
+    for issued in [&one, &other] {
+        assert!(answers.iter().any(|key| key.ends_with(&format!("/sha1/{}", plain(issued)))), "{answers:?}");
+    }
+    let before = mount.store.sequence().await.unwrap();
+    let text = ask(&mount, &openssl, &[&one], &["-sha1", "-no_nonce"]).await;
+    assert!(text.contains("Response verify OK") && text.contains("Cert Status: good"), "{text}");
+    assert_eq!(mount.store.sequence().await.unwrap(), before, "nothing was signed for the one who asked");
+    // A tick does not do it again.
+    tick(&mount, NOW).await.unwrap();
+    let sequence = mount.store.sequence().await.unwrap();
+    tick(&mount, NOW).await.unwrap();
+    assert_eq!(mount.store.sequence().await.unwrap(), sequence);
+}
+
+#[tokio::test]
+async fn a_revocation_signs_the_answer_that_is_there_anew() {
+    let (mount, openssl) = (mount_with("ec", 256).await, Openssl::new());
+    mount.write("config/urls", json!({"ocsp_servers": "http://ocsp.example.com"})).await.ok();
+    let issued = issue(&mount).await;
+    tick(&mount, NOW).await.unwrap();
+    mount.write("revoke", json!({"serial_number": issued["serial_number"]})).await.ok();
+    let before = mount.store.sequence().await.unwrap();
+    assert!(ask(&mount, &openssl, &[&issued], &["-sha1", "-no_nonce"]).await.contains("Cert Status: revoked"));
+    assert_eq!(mount.store.sequence().await.unwrap(), before, "nothing was signed for the one who asked");
+}
+
+#[tokio::test]
+async fn signing_ahead_waits_for_an_intent_that_may_be_signed_yet() {
+    let mount = mount_with("ec", 256).await;
+    mount.write("config/urls", json!({"ocsp_servers": "http://ocsp.example.com"})).await.ok();
+    issue(&mount).await;
+    tick(&mount, NOW).await.unwrap();
+    let at = |seconds: i64| jiff::Timestamp::from_second(NOW + seconds).unwrap();
+    let mut changes = Changes::default();
+    changes.certificate(CertificateChange::Intent(CertificateIntent {
+        mount: "mount/1/".to_owned(),
+        serial: vec![0x47; 20],
+        issuer: "root".to_owned(),
+        role: String::new(),
+        requester: String::new(),
+        common_name: String::new(),
+        names: Vec::new(),
+        key_type: "ec-p256".to_owned(),
+        not_before: at(0),
+        not_after: at(100_000),
+        created_at: at(0),
+        shard: 0,
+    }));
+    mount.store.commit(changes).await.unwrap();
+    issue(&mount).await;
+    tick(&mount, NOW).await.unwrap();
+    assert_eq!(stored(&mount).await.len(), 1);
+    mount.clock.advance(601);
+    tick(&mount, mount.now()).await.unwrap();
+    assert_eq!(stored(&mount).await.len(), 2, "an intent this old is one of a crash");
+}
+
+#[tokio::test]
+async fn an_answer_about_what_has_ended_says_since_when_such_are_kept() {
+    let (mount, openssl) = (mount_with("ec", 256).await, Openssl::new());
+    let issued = issue(&mount).await;
+    let text = ask(&mount, &openssl, &[&issued], &["-sha256", "-no_nonce"]).await;
+    assert!(!text.contains("Archive Cutoff"), "{text}");
+    mount.clock.advance(24 * 3600);
+    let text = ask(&mount, &openssl, &[&issued], &["-sha256", "-nonce"]).await;
+    // The issuer began thirty seconds before the test's time.
+    assert!(text.contains("OCSP Archive Cutoff") && text.contains("Nov 20 23:59:30 2026 GMT"), "{text}");
+    issue(&mount).await;
+    mount.clock.advance(80 * 24 * 3600);
+    mount.role("r", json!({"allow_any_name": true})).await;
+    let kept = issue(&mount).await;
+    mount.clock.advance(2 * 24 * 3600);
+    mount.write("tidy", json!({"tidy_cert_store": true, "safety_buffer": "240h"})).await;
+    while mount.read("tidy-status").await.ok()["state"] != "Finished" {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    let text = ask(&mount, &openssl, &[&kept], &["-sha256", "-nonce"]).await;
+    // Ten days before now, which is 83 days after the test's time.
+    assert!(text.contains("Feb  2 00:00:00 2027 GMT"), "{text}");
 }

@@ -17,7 +17,7 @@ const PLACES: [&str; 4] = [
 ];
 
 /// Makes the token and runs the binary again, or says that this is that run. `load` is a module to load instead, which
-/// passes calls on to SoftHSM (the shim).
+/// passes calls on to SoftHSM (the shim, p11-kit's client).
 pub(crate) fn stage(load: Option<&Path>) -> Stage {
     if let Some(token) = Token::inherited() {
         return Stage::Inside(token);
@@ -39,8 +39,14 @@ pub(crate) fn stage(load: Option<&Path>) -> Stage {
         ("SOFTHSM2_CONF", configuration.into_os_string()),
         ("CHANCERY_SHIM_MODULE", module.clone().into_os_string()),
         ("CHANCERY_SHIM_CONTROL", place.path().join("shim").into_os_string()),
+        ("P11_KIT_SERVER_ADDRESS", format!("unix:path={}", socket(place.path()).display()).into()),
     ];
     Stage::again(load.unwrap_or(&module), place.path(), &environment)
+}
+
+/// Where p11-kit's client module looks for a server.
+pub(crate) fn socket(place: &Path) -> PathBuf {
+    place.join("p11-kit")
 }
 
 /// Makes one more token for the module that reads this configuration.

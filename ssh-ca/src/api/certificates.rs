@@ -92,9 +92,9 @@ pub(crate) async fn list(engine: Arc<SshAuthority>, call: Call) -> Result<Respon
         return Err(Fault::Absent);
     }
     let mut listing = Listing { key_info: BTreeMap::new(), keys: Vec::with_capacity(found.len()) };
-    for certificate in found {
+    let states = engine.states_of(&found, &authority).await?;
+    for (certificate, state) in found.into_iter().zip(states) {
         let serial = format!("{:x}", certificate.serial);
-        let state = engine.state_of(&certificate, &authority).await?;
         listing.keys.push(serial.clone());
         listing.key_info.insert(serial, row(certificate, state));
     }
@@ -157,7 +157,8 @@ pub(crate) async fn read(engine: Arc<SshAuthority>, call: Call) -> Result<Respon
     let found = engine.store.ssh().by_serial(engine.mount(), serial).await.map_err(SshError::from)?;
     let certificate = found.ok_or(Fault::Absent)?;
     let authority = engine.authority().await?;
-    let state = engine.state_of(&certificate, &authority).await?;
+    let states = engine.states_of(std::slice::from_ref(&certificate), &authority).await?;
+    let state = states.first().copied().unwrap_or_default();
     let name = certificate.key_type.strip_suffix("@openssh.com").unwrap_or(&certificate.key_type);
     Response::data(&Whole {
         serial_number: format!("{serial:x}"),
@@ -191,24 +192,32 @@ impl SshAuthority {
         Ok(storage::read(&self.view, storage::CONFIG_INVENTORY).await?.unwrap_or_default())
     }
 
-    /// `revoked`, `expired` or `valid`.
-    async fn state_of(&self, certificate: &SshCertificate, authority: &Authority) -> Result<&'static str, SshError> {
-        let issuer = authority.issuers.get(&certificate.issuer).or_else(|| authority.retired.get(&certificate.issuer));
-        let key = certified_key(&certificate.certificate);
-        let subject = Subject {
-            issuer: &certificate.issuer,
-            issuer_key: issuer.map(|issuer| issuer.public_key.blob()).unwrap_or_default(),
-            serial: certificate.serial,
-            key_id: &certificate.key_id,
-            key: key.as_ref().map(SshPublicKey::blob).unwrap_or_default(),
+    /// `revoked`, `expired` or `valid`, of each.
+    async fn states_of(
+        &self,
+        certificates: &[SshCertificate],
+        authority: &Authority,
+    ) -> Result<Vec<&'static str>, SshError> {
+        let keys: Vec<_> = certificates.iter().map(|certificate| certified_key(&certificate.certificate)).collect();
+        let subjects = certificates.iter().zip(&keys).map(|(certificate, key)| {
+            let id = &certificate.issuer;
+            let issuer = authority.issuers.get(id).or_else(|| authority.retired.get(id));
+            Subject {
+                issuer: id,
+                issuer_key: issuer.map(|issuer| issuer.public_key.blob()).unwrap_or_default(),
+                serial: certificate.serial,
+                key_id: &certificate.key_id,
+                key: key.as_ref().map(SshPublicKey::blob).unwrap_or_default(),
+            }
+        });
+        let revoked = self.are_revoked(&subjects.collect::<Vec<_>>()).await?;
+        let now = self.now();
+        let state = |(is_revoked, certificate): (bool, &SshCertificate)| match is_revoked {
+            true => "revoked",
+            false if certificate.valid_before <= now => "expired",
+            false => "valid",
         };
-        Ok(if self.is_revoked(&subject).await? {
-            "revoked"
-        } else if certificate.valid_before <= self.now() {
-            "expired"
-        } else {
-            "valid"
-        })
+        Ok(revoked.into_iter().zip(certificates).map(state).collect())
     }
 }
 

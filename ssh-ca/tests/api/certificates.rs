@@ -57,6 +57,11 @@ async fn a_certificate_is_valid_then_revoked_or_expired() {
     mount.write("revoke", json!({"serial_number": "2"})).await.ok();
     let state = async |serial: &str| mount.read(&format!("certificate/{serial}")).await.text("state");
     assert_eq!((state("1").await, state("2").await), ("valid".to_owned(), "revoked".to_owned()));
+    let listed = mount.list("certificates", json!({})).await.ok();
+    assert_eq!(
+        (&listed["key_info"]["1"]["state"], &listed["key_info"]["2"]["state"]),
+        (&json!("valid"), &json!("revoked"))
+    );
     mount.clock.advance(3600);
     assert_eq!((state("1").await, state("2").await), ("expired".to_owned(), "revoked".to_owned()));
 }

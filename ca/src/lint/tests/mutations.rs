@@ -45,8 +45,8 @@ fn urls() -> Urls {
     Urls {
         issuing_certificates: vec!["http://pki.example.com/ca.der".into()],
         crl_distribution_points: vec!["http://pki.example.com/1.crl".into(), "http://pki.example.com/2.crl".into()],
+        delta_crl_distribution_points: vec!["http://pki.example.com/delta.crl".into()],
         ocsp_servers: vec!["http://ocsp.example.com/".into()],
-        ..Urls::default()
     }
 }
 
