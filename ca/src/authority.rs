@@ -41,7 +41,7 @@ pub struct Authority {
     /// Version of the guard entry when this was read; none before the first change.
     pub(crate) guard: Option<u64>,
     /// Which issuers signed which, by id: found out once, since a look costs as much as a signature.
-    parents: OnceLock<BTreeMap<String, Vec<String>>>,
+    pub(crate) parents: OnceLock<BTreeMap<String, Vec<String>>>,
 }
 
 /// The reference that stands for the default issuer or key.

@@ -4,13 +4,18 @@ use super::{certificates, signed, ssh, unsigned};
 use crate::backend::{Batch, Expectation, Operation, end_of};
 use rusqlite::{Connection, OptionalExtension, params};
 
-/// Applies the batch; `false` if an expectation does not hold, and then the caller rolls back.
-pub(super) fn batch(connection: &Connection, batch: &Batch, sequence: u64) -> rusqlite::Result<bool> {
+/// Whether everything the batch expects holds.
+pub(super) fn expected(connection: &Connection, batch: &Batch) -> rusqlite::Result<bool> {
     for expectation in &batch.expectations {
         if !holds(connection, expectation)? {
             return Ok(false);
         }
     }
+    Ok(true)
+}
+
+/// Makes the changes; `false` where one cannot be made, and then the caller undoes those before it.
+pub(super) fn operations(connection: &Connection, batch: &Batch, sequence: u64) -> rusqlite::Result<bool> {
     for operation in &batch.operations {
         if !apply(connection, operation, signed(sequence))? {
             return Ok(false);

@@ -1,7 +1,8 @@
 //! The one thread that writes.
 //!
-//! It takes every change set that is waiting, applies each under a savepoint, so that a conflict undoes only its own, and
-//! commits all with one fsync. Callers are answered after the commit, never before. When the disk fails, nothing more is
+//! It takes every change set that is waiting, applies them and commits all with one fsync. A change set that meets a conflict
+//! undoes only its own: one whose expectations do not hold has not begun, and where one fails in its middle, which is rare,
+//! the group is undone and applied again, each change set under a savepoint (which costs a copy of every page it touches). Callers are answered after the commit, never before. When the disk fails, nothing more is
 //! accepted until a restart: after a failed fsync the kernel may have dropped what it could not write and report the next
 //! fsync as a success.
 
@@ -19,8 +20,9 @@ use tokio::sync::{mpsc, oneshot};
 const QUEUE: usize = 4096;
 /// Most change sets in one commit.
 const GROUP: usize = 512;
-/// After about so many written pages the WAL is copied into the database.
-const PAGES_BETWEEN_CHECKPOINTS: usize = 2000;
+/// After about so many written pages (12 MiB) the WAL is copied into the database. Pages that many commits write, as the ends
+/// of indexes are, are copied once.
+const PAGES_BETWEEN_CHECKPOINTS: usize = 3000;
 /// Above so many frames (64 MiB) a checkpoint waits for the readers, so that the WAL starts from its beginning again.
 const LONGEST_WAL: i64 = 16_384;
 
@@ -116,12 +118,16 @@ impl Loop {
     fn commit_group(&mut self, batches: &[Batch]) -> rusqlite::Result<Vec<Answer>> {
         self.execute("BEGIN IMMEDIATE")?;
         let before = self.sequence()?;
-        let mut sequence = before;
-        let mut answers = Vec::with_capacity(batches.len());
-        for batch in batches {
-            answers.push(self.apply_alone(batch, sequence + 1)?);
-            sequence += u64::from(answers.last().is_some_and(Result::is_ok));
-        }
+        let answers = match self.apply_together(batches, before)? {
+            Some(answers) => answers,
+            None => {
+                self.execute("ROLLBACK")?;
+                self.execute("BEGIN IMMEDIATE")?;
+                self.apply_each(batches, before)?
+            }
+        };
+        let committed = answers.iter().filter(|answer| answer.is_ok()).count();
+        let sequence = before + u64::try_from(committed).unwrap_or(u64::MAX);
         if sequence == before {
             self.execute("ROLLBACK")?;
             return Ok(answers);
@@ -133,10 +139,50 @@ impl Loop {
         Ok(answers)
     }
 
+    /// Applies the group; `None` where a batch failed after it had begun.
+    fn apply_together(&self, batches: &[Batch], before: u64) -> rusqlite::Result<Option<Vec<Answer>>> {
+        let mut sequence = before;
+        let mut answers = Vec::with_capacity(batches.len());
+        for batch in batches {
+            if !apply::expected(&self.connection, batch)? {
+                answers.push(Err(StoreError::Conflict));
+                continue;
+            }
+            match apply::operations(&self.connection, batch, sequence + 1) {
+                Ok(true) => {
+                    sequence += 1;
+                    answers.push(Ok(Sequence(sequence)));
+                }
+                Ok(false) => return Ok(None),
+                Err(error) if self.is_groups_failure(&error) => return Err(error),
+                Err(_) => return Ok(None),
+            }
+        }
+        Ok(Some(answers))
+    }
+
+    /// Applies the group, each batch so that it can be undone.
+    fn apply_each(&self, batches: &[Batch], before: u64) -> rusqlite::Result<Vec<Answer>> {
+        let mut sequence = before;
+        let mut answers = Vec::with_capacity(batches.len());
+        for batch in batches {
+            answers.push(self.apply_alone(batch, sequence + 1)?);
+            sequence += u64::from(answers.last().is_some_and(Result::is_ok));
+        }
+        Ok(answers)
+    }
+
+    /// On some failures SQLite has already rolled back the whole transaction; then the group has failed.
+    fn is_groups_failure(&self, error: &rusqlite::Error) -> bool {
+        self.connection.is_autocommit() || is_disk_failure(error)
+    }
+
     /// Applies one batch so that its failure undoes it alone. The outer error is that of the whole group.
     fn apply_alone(&self, batch: &Batch, sequence: u64) -> rusqlite::Result<Answer> {
         self.execute("SAVEPOINT change")?;
-        match apply::batch(&self.connection, batch, sequence) {
+        let applied = apply::expected(&self.connection, batch)
+            .and_then(|expected| Ok(expected && apply::operations(&self.connection, batch, sequence)?));
+        match applied {
             Ok(true) => {
                 self.execute("RELEASE change")?;
                 Ok(Ok(Sequence(sequence)))
@@ -145,8 +191,7 @@ impl Loop {
                 self.undo_alone()?;
                 Ok(Err(StoreError::Conflict))
             }
-            // On some failures SQLite has already rolled back the whole transaction; then the group has failed.
-            Err(error) if self.connection.is_autocommit() || is_disk_failure(&error) => Err(error),
+            Err(error) if self.is_groups_failure(&error) => Err(error),
             Err(error) => {
                 self.undo_alone()?;
                 Ok(Err(failed("sqlite change")(error)))
@@ -213,7 +258,8 @@ fn is_disk_failure(error: &rusqlite::Error) -> bool {
 fn pages_of(batch: &Batch) -> usize {
     let pages = |operation: &Operation| match operation {
         Operation::Put { value, .. } | Operation::PutRecord { value, .. } => 2 + value.len() / 4096,
-        Operation::Certificate(_) | Operation::Ssh(_) => 10,
+        // What grows at its end is shared with the neighbours in the group.
+        Operation::Certificate(_) | Operation::Ssh(_) => 3,
         Operation::Delete { .. } | Operation::DeleteBelow { .. } => 2,
     };
     1 + batch.operations.iter().map(pages).sum::<usize>()
@@ -225,6 +271,7 @@ mod tests {
     use crate::{
         StoreError,
         backend::{Batch, Expectation, Operation, Sequence},
+        inventory::CertificateChange,
     };
 
     fn put(path: &str, bytes: usize) -> Batch {
@@ -256,6 +303,30 @@ mod tests {
         ));
         assert_eq!(paths(&writer), ["a", "c", "d"]);
         assert_eq!(writer.sequence().unwrap(), 3);
+    }
+
+    #[test]
+    fn a_batch_that_fails_in_its_middle_undoes_only_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = start(&folder);
+        let mut half = put("b", 1);
+        // A certificate that nobody announced cannot be issued.
+        half.operations.push(Operation::Certificate(CertificateChange::Issued {
+            mount: "m".to_owned(),
+            serial: vec![1],
+            der: vec![1],
+        }));
+        half.operations.push(put("c", 1).operations.remove(0));
+        let answers = writer.commit(&[put("a", 1), half, put("d", 1)]);
+        assert!(
+            matches!(answers.as_slice(), [Ok(Sequence(1)), Err(StoreError::Conflict), Ok(Sequence(2))]),
+            "{answers:?}"
+        );
+        assert_eq!(paths(&writer), ["a", "d"]);
+        assert_eq!(writer.sequence().unwrap(), 2);
+        let version: i64 =
+            writer.connection.query_row("SELECT version FROM entries WHERE path = 'd'", [], |row| row.get(0)).unwrap();
+        assert_eq!(version, 2);
     }
 
     #[test]
