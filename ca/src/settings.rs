@@ -137,16 +137,16 @@ impl CrlSettings {
                 self.auto_rebuild_grace_period, self.expiry
             )));
         }
-        if self.enable_delta && !self.auto_rebuild {
-            return Err(CaError::caller(
-                "Delta CRLs cannot be enabled when auto rebuilding is disabled as the complete CRL is always regenerated!",
-            ));
-        }
         if self.enable_delta && self.delta_interval() >= self.lifetime() {
             return Err(CaError::Caller(format!(
                 "CRL delta rebuild window ({}) must be strictly shorter than CRL expiry ({}) value when delta CRLs are enabled",
                 self.delta_rebuild_interval, self.expiry
             )));
+        }
+        if self.enable_delta && !self.auto_rebuild {
+            return Err(CaError::caller(
+                "Delta CRLs cannot be enabled when auto rebuilding is disabled as the complete CRL is always regenerated!",
+            ));
         }
         if self.shards > Self::MOST_SHARDS {
             return Err(CaError::Caller(format!("shards must be at most {}, got {}", Self::MOST_SHARDS, self.shards)));

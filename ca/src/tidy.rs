@@ -111,7 +111,11 @@ impl CertificateAuthority {
         };
         let engine = Arc::clone(self);
         tokio::spawn(async move {
-            let outcome = engine.tidy(&job).await;
+            let mut outcome = engine.tidy(&job).await;
+            if outcome.is_ok() && !engine.is_tidy_cancelled() {
+                // One that was asked for counts, too: the next need not follow at once.
+                outcome = engine.note_tidied().await;
+            }
             let mut status = engine.tidying.status.lock();
             status.finished_at = Some(engine.now());
             status.message = None;
@@ -160,6 +164,13 @@ impl CertificateAuthority {
     /// The end before which certificates may have been removed; none where nothing ever was.
     pub(crate) async fn removed_before(&self) -> Result<Option<Timestamp>, CaError> {
         Ok(storage::read::<Removed>(&self.view, storage::REMOVED).await?.map(|removed| removed.before))
+    }
+
+    async fn note_tidied(&self) -> Result<(), CaError> {
+        let mut changes = Changes::default();
+        changes.put(&self.view, storage::LAST_TIDY, &LastTidy { at: self.now() })?;
+        self.store.commit(changes).await?;
+        Ok(())
     }
 
     /// Notes, before it happens, that certificates that ended before this are removed.

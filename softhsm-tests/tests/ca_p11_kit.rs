@@ -30,7 +30,7 @@ use std::{
     process::{Child, Command, ExitCode},
     time::Duration,
 };
-use token::{Stage, Token};
+use token::Stage;
 
 /// Where Debian, Ubuntu and Fedora put the client module.
 const PLACES: [&str; 4] = [

@@ -3,6 +3,7 @@
 
 use crate::{
     CertificateAuthority,
+    authority::Authority,
     crl::{self, CrlHeader, list::CrlList},
     error::CaError,
     issuer::{Issuer, Usage},
@@ -94,11 +95,11 @@ impl ExtensionRequest {
 pub(crate) async fn resign(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
     let request: ListRequest = call.parse()?;
     let authority = engine.authority().await?;
-    let issuer = authority.issuer(call.captures.text("issuer_ref")).map_err(CaError::in_parameter)?;
+    let issuer = issuer_of(&authority, &call)?;
     let mut entries: BTreeMap<SerialNumber, Vec<u8>> = BTreeMap::new();
     for (at, text) in request.crls.0.iter().enumerate() {
         let block = pem::decode_first(text)?.filter(|block| block.label == pem::CRL).ok_or_else(|| {
-            CaError::Caller(format!("crls[{at}]: failed parsing certificate revocation list: no CRL in PEM"))
+            CaError::Caller(format!("failed decoding crl {at}: invalid crl; should be one PEM block only"))
         })?;
         let list = CrlList::parse(&block.bytes).map_err(|error| CaError::Caller(format!("crls[{at}]: {error}")))?;
         if !verify::certificate_signature(&block.bytes, &issuer.facts.public_key) {
@@ -128,7 +129,7 @@ pub(crate) async fn resign(engine: Arc<CertificateAuthority>, call: Call) -> Res
 pub(crate) async fn sign_list(engine: Arc<CertificateAuthority>, call: Call) -> Result<Response, Fault> {
     let request: ListRequest = call.parse()?;
     let authority = engine.authority().await?;
-    let issuer = authority.issuer(call.captures.text("issuer_ref")).map_err(CaError::in_parameter)?;
+    let issuer = issuer_of(&authority, &call)?;
     let mut entries: BTreeMap<SerialNumber, Vec<u8>> = BTreeMap::new();
     for revoked in &request.revoked_certs {
         let text = &revoked.serial_number.0;
@@ -156,6 +157,13 @@ pub(crate) async fn sign_list(engine: Arc<CertificateAuthority>, call: Call) -> 
     sign(&engine, issuer, &request, &entries, &further).await
 }
 
+fn issuer_of<'a>(authority: &'a Authority, call: &Call) -> Result<&'a Arc<Issuer>, CaError> {
+    let reference = call.captures.text("issuer_ref");
+    authority
+        .issuer(reference)
+        .map_err(|error| CaError::Caller(format!("failed to resolve issuer issuer_ref: {error}")))
+}
+
 async fn sign(
     engine: &CertificateAuthority,
     issuer: &Arc<Issuer>,
@@ -170,14 +178,17 @@ async fn sign(
         .get(&issuer.record.key_id)
         .ok_or_else(|| CaError::corrupt(format!("issuer {}", issuer.record.id), "its key is not in this mount"))?;
     let number = u64::try_from(request.crl_number.0)
-        .map_err(|_| CaError::Caller(format!("\"crl_number\" must be 0 or greater: {}", request.crl_number.0)))?;
+        .map_err(|_| CaError::caller("crl_number parameter must be 0 or greater"))?;
     let base = u64::try_from(request.delta_crl_base_number.0).ok();
     if base.is_some_and(|base| base >= number) {
         return Err(CaError::caller("delta_crl_base_number must be lower than crl_number").into());
     }
-    let lifetime = parse_duration(&request.next_update.0).ok().filter(|seconds| *seconds > 0).ok_or_else(|| {
-        CaError::Caller(format!("next_update must be a duration above zero, got {:?}", request.next_update.0))
-    })?;
+    let text = &request.next_update.0;
+    let lifetime = parse_duration(text)
+        .map_err(|_| CaError::Caller(format!("invalid value for next_update: time: invalid duration {text:?}")))?;
+    if lifetime <= 0 {
+        return Err(CaError::Caller(format!("next_update must be a duration above zero, got {text:?}")).into());
+    }
     let this_update = engine.now();
     let next_update = this_update
         .checked_add(SignedDuration::from_secs(lifetime))
@@ -203,7 +214,7 @@ async fn sign(
     let crl = match request.format.0.as_str() {
         "pem" => pem::encode_line(pem::CRL, &der),
         "der" => STANDARD.encode(der),
-        other => return Err(CaError::Caller(format!("unknown format value: {other}")).into()),
+        other => return Err(CaError::Caller(format!("unknown format value of {other}")).into()),
     };
     Response::data(&ListResponse { crl })
 }

@@ -24,7 +24,7 @@ struct TidyRequest {
     publish_stored_certificate_count_metrics: Option<Flag>,
     tidy_cert_store: Option<Flag>,
     tidy_revoked_certs: Option<Flag>,
-    /// The name before `tidy_revoked_certs`.
+    /// The name before `tidy_revoked_certs`, in `tidy` only.
     tidy_revocation_list: Option<Flag>,
     tidy_invalid_certs: Option<Flag>,
     tidy_revoked_cert_issuer_associations: Option<Flag>,
@@ -77,7 +77,7 @@ impl TidyRequest {
     fn apply(&self, job: &mut TidyJob) -> Result<(), CaError> {
         for (stated, flag) in [
             (self.tidy_cert_store, &mut job.tidy_cert_store),
-            (self.tidy_revoked_certs.or(self.tidy_revocation_list), &mut job.tidy_revoked_certs),
+            (self.tidy_revoked_certs, &mut job.tidy_revoked_certs),
             (self.tidy_invalid_certs, &mut job.tidy_invalid_certs),
             (self.tidy_revoked_cert_issuer_associations, &mut job.tidy_revoked_cert_issuer_associations),
             (self.tidy_expired_issuers, &mut job.tidy_expired_issuers),
@@ -126,6 +126,7 @@ pub(crate) async fn tidy(engine: Arc<CertificateAuthority>, call: Call) -> Resul
     let request: TidyRequest = call.parse()?;
     let mut job = TidyJob::default();
     request.apply(&mut job)?;
+    job.tidy_revoked_certs = request.tidy_revoked_certs.or(request.tidy_revocation_list).is_some_and(|flag| flag.0);
     job.check()?;
     let text = if job.is_empty() {
         format!(

@@ -136,6 +136,12 @@ impl AutoTidy {
     /// # Errors
     /// [`CaError::Caller`] in the words clients know.
     pub fn check(&self) -> Result<(), CaError> {
+        if self.job.pause().is_err() {
+            let text = &self.job.pause_duration;
+            return Err(CaError::Caller(format!(
+                "unable to parse given pause_duration: time: invalid duration {text:?}"
+            )));
+        }
         self.job.check()?;
         if self.enabled && self.job.is_empty() {
             return Err(CaError::Caller(format!(
