@@ -311,11 +311,8 @@ mod tests {
         let mut writer = start(&folder);
         let mut half = put("b", 1);
         // A certificate that nobody announced cannot be issued.
-        half.operations.push(Operation::Certificate(CertificateChange::Issued {
-            mount: "m".to_owned(),
-            serial: vec![1],
-            der: vec![1],
-        }));
+        let issued = CertificateChange::Issued { mount: "m".to_owned(), serial: vec![1], der: vec![1] };
+        half.operations.push(Operation::Certificate(Box::new(issued)));
         half.operations.push(put("c", 1).operations.remove(0));
         let answers = writer.commit(&[put("a", 1), half, put("d", 1)]);
         assert!(
