@@ -97,6 +97,13 @@ def settings():
     yield r("config/rotate-delta", "crl/rotate-delta")
 
 
+def freshest():
+    places = {"delta_crl_distribution_points": ["http://x.example/delta", "http://y.example/delta"], "crl_distribution_points": "http://x.example/crl"}
+    yield w("freshest/urls", "config/urls", places)
+    yield w("freshest/issue", "issue/r", {"common_name": "a.example"})
+    yield w("freshest/none", "config/urls", {"delta_crl_distribution_points": [], "crl_distribution_points": []})
+
+
 def signing_lists():
     yield w("resign/empty", "issuer/root/resign-crls", {}, opaque=("crl",))
     yield w("resign/not-pem", "issuer/root/resign-crls", {"crls": ["zork"]})
@@ -130,4 +137,4 @@ def revoking_issuers():
     yield w("issuer/issue", "issue/r", {"common_name": "a.example"})
 
 
-FAMILIES = (begin, revoking, published, inventory, settings, signing_lists, tidying, revoking_issuers)
+FAMILIES = (begin, revoking, published, inventory, settings, freshest, signing_lists, tidying, revoking_issuers)
