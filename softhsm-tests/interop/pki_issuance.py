@@ -91,7 +91,8 @@ ISSUED = (
 
 def issue():
     for name, role, body in ISSUED:
-        yield write(f"issue/{name}", f"issue/{role}", body)
+        # A lease ends with the certificate: how long it lasts depends on the moment within the second.
+        yield write(f"issue/{name}", f"issue/{role}", body, opaque=("lease_duration",))
     for reference in ("root", "<<root_id>>", "default", "absent"):
         yield write(f"issue/at-{reference}", f"issuer/{reference}/issue/any", A)
         yield write(f"issue/sign-at-{reference}", f"issuer/{reference}/sign/any", {"csr": csr(cn="a.example.com")})
