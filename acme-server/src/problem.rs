@@ -229,6 +229,27 @@ impl Problem {
         Self::new(ProblemType::Malformed, detail)
     }
 
+    /// Nothing is wrong with the request; it is to be sent again (RFC 8555 §6.6 keeps 429 for limits, and clients take 4xx for
+    /// final).
+    #[must_use]
+    pub fn busy() -> Self {
+        let problem = Self::new(ProblemType::ServerInternal, "the server is busy; try again").with_status(503);
+        Self { retry_after: Some(2), ..problem }
+    }
+
+    /// Something of ours failed. What it was goes to the log, not to the client.
+    #[must_use]
+    pub fn internal(failure: &dyn fmt::Display) -> Self {
+        tracing::error!(%failure, "an ACME request failed");
+        Self::new(ProblemType::ServerInternal, "the server failed; its log says why")
+    }
+
+    /// The limit is reached (RFC 8555 §6.6).
+    #[must_use]
+    pub fn rate_limited(detail: impl Into<String>, seconds: u32) -> Self {
+        Self { retry_after: Some(seconds.max(1)), ..Self::new(ProblemType::RateLimited, detail) }
+    }
+
     /// What does not exist for this caller: unknown things and those of others look alike.
     #[must_use]
     pub fn not_found(what: &str) -> Self {

@@ -16,9 +16,10 @@ use crate::{
     role::Role,
     san::AlternativeNames,
     serial::SerialNumber,
+    storage,
     validity::{AskedValidity, MountTtl},
 };
-use chancery_store::Certificate as Recorded;
+use chancery_store::{Certificate as Recorded, Page};
 use std::sync::Arc;
 
 /// Which rules a door's request goes by.
@@ -136,6 +137,25 @@ impl CertificateAuthority {
         let (role, _) = self.door_role(role).await?;
         let (issuer, _) = self.authority().await?.issuing(issuer.unwrap_or(&role.issuer_ref))?;
         Ok(issuer.record.id.clone())
+    }
+
+    /// The id of an issuer, by `default`, id or name.
+    ///
+    /// # Errors
+    /// [`CaError::Caller`] where there is none.
+    pub async fn issuer_id(&self, reference: &str) -> Result<String, CaError> {
+        let authority = self.authority().await?;
+        let issuer = authority.issuer(reference).map_err(CaError::in_parameter)?;
+        Ok(issuer.record.id.clone())
+    }
+
+    /// Names of the mount's roles, at most so many.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn role_names(&self, limit: usize) -> Result<Vec<String>, CaError> {
+        let page = Page { after: None, limit: Some(limit) };
+        Ok(self.view.list(storage::ROLES, page).await?)
     }
 
     /// `path` of `config/cluster`: where this mount's API is reached; empty where nobody has said.

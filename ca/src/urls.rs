@@ -94,7 +94,8 @@ fn fill(url: &str, issuer_id: &str, cluster: &ClusterSettings) -> Result<String,
 }
 
 /// Whether `text` is an absolute URL of a kind that certificates point to.
-pub(crate) fn is_url(text: &str) -> bool {
+#[must_use]
+pub fn is_url(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once("://") else { return false };
     matches!(scheme, "http" | "https" | "ftp" | "ldap" | "ldaps")
         && !rest.is_empty()

@@ -19,6 +19,8 @@ pub struct Response {
     pub raw: Option<RawBody>,
     /// How the edge shall label it.
     pub disposition: Disposition,
+    /// What the audit log is told in clear beside a body outside the envelope: public names of what the call was about.
+    pub noted: Vec<(&'static str, String)>,
     /// What a wrapping endpoint already wrapped (`sys/wrapping/wrap`, `rewrap`); the edge renders it as `wrap_info`.
     pub wrap_info: Option<WrapInfo>,
 }

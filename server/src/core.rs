@@ -8,6 +8,7 @@ use crate::{
     mount::{LeaseBounds, Mounted, Mounts, factory::Factory},
     nodes::Nodes,
 };
+use chancery_acme_server::Knobs;
 use chancery_auth::{LeaseRevoker, Leases, Policies, Tokens};
 use chancery_engine::{Clock, Engine, Fault};
 use chancery_hsm::Hsm;
@@ -82,6 +83,8 @@ pub struct Settings {
     pub audit_directory: Option<PathBuf>,
     /// PKCS#11 libraries that registered keys may name, by alias.
     pub kms_libraries: BTreeMap<String, KmsLibrary>,
+    /// Switches of the ACME servers for tests of clients. No configuration file knows them; a development server sets them.
+    pub acme: Knobs,
 }
 
 /// Who this installation is; made at the first unseal, stored sealed.
@@ -120,6 +123,7 @@ impl Default for Settings {
             audit: Vec::new(),
             audit_directory: None,
             kms_libraries: BTreeMap::new(),
+            acme: Knobs::default(),
         }
     }
 }
@@ -142,6 +146,7 @@ impl Core {
             external_keys: Arc::clone(&external_keys),
             clock: Arc::clone(&clock),
             tokens: tokens.clone(),
+            acme: settings.acme.clone(),
         };
         let mounts = Arc::new(Mounts::new(store.clone(), settings.leases, factory));
         external_keys.set_mounts(Arc::downgrade(&mounts));

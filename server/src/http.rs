@@ -7,12 +7,14 @@
 //! | `tls` | certificates and their reload, client certificates |
 //! | `door` | which URL goes where |
 //! | `conditional` | 304 for what the client has already |
+//! | `acme` | signed requests become a parameter, HEAD fetches nonces |
 //! | `ocsp` | OCSP requests in bodies and paths become a parameter |
 //! | `errand` | a request is finished although its client hung up |
 //! | `request` | method, path, headers and body become a request |
 //! | `body` | JSON, forms and query strings become one JSON object |
 //! | `response` | the only place with status codes |
 
+mod acme;
 pub(crate) mod body;
 mod conditional;
 pub(crate) mod door;

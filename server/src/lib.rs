@@ -38,6 +38,7 @@ pub mod reply;
 pub mod sys;
 
 pub use appliance::{Appliance, StartError, examine_database, hide_panic_texts, open_hsm};
+pub use chancery_acme_server::Knobs as AcmeKnobs;
 pub use chancery_store::PostgresTls;
 pub use core::Core;
 

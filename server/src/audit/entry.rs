@@ -167,6 +167,9 @@ impl Style {
             data.text("http_content_type", raw.content_type);
             data.key("http_raw_body");
             self.redaction(&none).write_secret(&String::from_utf8_lossy(&raw.bytes), data.out);
+            for (name, value) in &response.noted {
+                data.text(name, value);
+            }
             data.end();
         } else if let Some(data) = &response.data {
             object.key("data");

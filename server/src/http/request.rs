@@ -2,7 +2,7 @@
 //! knows who asks (the texts are the real server's).
 
 use super::{
-    body,
+    acme, body,
     door::Door,
     ocsp,
     response::{HttpResponse, bare, render},
@@ -39,7 +39,8 @@ pub(crate) async fn read(
 ) -> Result<(Request, Held), Box<HttpResponse>> {
     let id = ids::request_id();
     let query = parts.uri.query().unwrap_or_default();
-    let verb = verb(&parts.method, query, parts.uri.path())?;
+    let heads = parts.method == Method::HEAD && acme::is_nonce_path(door, parts.uri.path());
+    let verb = if heads { Verb::Read } else { verb(&parts.method, query, parts.uri.path())? };
     let refuse = |fault: Fault| {
         let reply = Reply::new(id.clone(), Err(fault));
         Box::new(render(Audited::exempt(reply, Exemption::Unreadable)))
@@ -58,12 +59,14 @@ pub(crate) async fn read(
         Verb::Write | Verb::Patch => {
             let bytes = read_body(verb, &parts.headers, incoming, door, &mut held).await.map_err(refuse)?;
             let content_type = text(&parts.headers, header::CONTENT_TYPE.as_str());
-            match ocsp::body(door, &path, content_type, &bytes) {
+            let own = ocsp::body(door, &path, content_type, &bytes);
+            match own.or_else(|| acme::body(door, &path, content_type, &bytes)) {
                 Some(body) => body,
                 None => heavy::over(bytes.len(), || body::parse(bytes, content_type, door.json_limits(&path)))
                     .map_err(refuse)?,
             }
         }
+        Verb::Read if heads => acme::head(),
         Verb::Read | Verb::List | Verb::Scan | Verb::Delete => body::from_query(query).map_err(refuse)?,
     };
     let headers = if door.reads_headers(&path) { engine_headers(&parts.headers) } else { Vec::new() };

@@ -54,7 +54,12 @@ fn success(reply: &Reply, answer: &Answer, large: Option<SecretBytes>) -> HttpRe
         let mut response = respond(status, HeaderValue::from_static(raw.content_type), raw.bytes.clone());
         for (name, value) in &raw.headers {
             if let Ok(value) = HeaderValue::from_str(value) {
-                response.headers_mut().insert(*name, value);
+                // Links are one a field; everything else replaces what the edge says by itself.
+                if *name == "link" {
+                    response.headers_mut().append(*name, value);
+                } else {
+                    response.headers_mut().insert(*name, value);
+                }
             }
         }
         return response;

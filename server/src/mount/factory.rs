@@ -2,6 +2,7 @@
 
 use super::table::{MountClass, MountEntry};
 use crate::external::ExternalKeyRegistry;
+use chancery_acme_server::{AcmeServer, Front, Knobs};
 use chancery_auth::{AppRole, Cubbyhole, TokenEngine, Tokens, Userpass};
 use chancery_ca::CertificateAuthority;
 use chancery_engine::{Clock, Engine, Fault, Hosted};
@@ -19,6 +20,7 @@ pub(crate) struct Factory {
     pub(crate) external_keys: Arc<ExternalKeyRegistry>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tokens: Tokens,
+    pub(crate) acme: Knobs,
 }
 
 impl Factory {
@@ -49,8 +51,16 @@ impl Factory {
             }
             ("pki", _) => {
                 let external_keys = self.external_keys.for_mount(&entry.uuid);
-                let hsm = self.hsm.clone();
-                Arc::new(Hosted::new(CertificateAuthority::with_external_keys(view, store, hsm, external_keys, clock)))
+                let (hsm, keys) = (self.hsm.clone(), view.clone());
+                let authority = CertificateAuthority::with_external_keys(
+                    keys,
+                    store.clone(),
+                    hsm,
+                    external_keys,
+                    Arc::clone(&clock),
+                );
+                let acme = AcmeServer::new(Arc::clone(&authority), (&view, store), clock, self.acme.clone())?;
+                Arc::new(Front::new(authority, acme))
             }
             ("ssh", _) => Arc::new(Hosted::new(SshAuthority::new(view, store, self.hsm.clone(), clock))),
             ("kv-v2", _) | ("kv", Some("2")) => Arc::new(Hosted::new(Versioned::new(view, store, clock))),

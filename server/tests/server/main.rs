@@ -1,6 +1,8 @@
 //! A whole appliance in process: memory store, software token, a clock of its own, and a real HTTP client.
 
 #[cfg(test)]
+mod acme;
+#[cfg(test)]
 mod appliance;
 #[cfg(test)]
 mod audit;

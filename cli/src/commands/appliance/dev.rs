@@ -4,6 +4,7 @@
 //! SoftHSM reads `SOFTHSM2_CONF` when the module is loaded, and a process cannot change its own environment safely, so
 //! the command prepares the state directory ([`state`]) and then executes itself again with the variable set.
 
+mod acme;
 mod child;
 pub(in super::super) mod setup;
 mod show;
@@ -37,6 +38,8 @@ pub(crate) struct DevFlags {
     /// Do not keep the root token in the token file
     #[arg(long)]
     no_store: bool,
+    #[command(flatten)]
+    acme: acme::AcmeFlags,
     /// What to log [env: CHANCERY_LOG] [default: warn]
     #[arg(long, value_name = "FILTER")]
     log_level: Option<String>,
@@ -60,8 +63,9 @@ pub(crate) fn run(flags: &DevFlags, output: &Output) -> Result<ExitCode> {
     for remark in hardening::harden() {
         tracing::warn!("{remark}");
     }
-    let config = Config::read(&state.configuration(flags.host, flags.port)?)
+    let mut config = Config::read(&state.configuration(flags.host, flags.port)?)
         .map_err(|error| Failure::local("the development configuration cannot be used").because(error))?;
+    config.settings.acme = flags.acme.knobs();
     let runtime = super::runtime()?;
     let appliance = runtime.block_on(Appliance::start(config)).map_err(server::refused)?;
     let place = prepare(&appliance, flags, &state)?;
@@ -99,6 +103,7 @@ impl Place {
             }
         }
         variables.push(("CHANCERY_DEV_TLS_ADDR".to_owned(), self.tls.clone()));
+        variables.push(("CHANCERY_ACME_DIRECTORY".to_owned(), acme::directory(&self.tls)));
         variables
     }
 }
@@ -119,8 +124,11 @@ fn prepare(appliance: &Appliance, flags: &DevFlags, state: &State) -> Result<Pla
         token
     };
     let remote = remote.with_token(Some(token.clone()));
+    let tls = setup::address(appliance, true).unwrap_or_default();
+    // The ports may be others than last time.
+    acme::serve(&remote, &tls)?;
     Ok(Place {
-        tls: setup::address(appliance, true).unwrap_or_default(),
+        tls,
         plain,
         token,
         authority: state.authority(),

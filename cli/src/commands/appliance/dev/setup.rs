@@ -57,6 +57,11 @@ pub(in super::super) fn mount(remote: &Remote, path: &str, body: &Value) -> Resu
     remote.send(&Ask::new(Verb::Post, &format!("sys/mounts/{path}")).body(body.clone())).map(|_| ())
 }
 
+/// Whether something is mounted there; who went on with a server of theirs may have taken it away.
+pub(super) fn is_mounted(remote: &Remote, path: &str) -> Result<bool> {
+    Ok(remote.read("sys/mounts")?.content().get(&format!("{path}/")).is_some())
+}
+
 /// Keeps a development token for the next commands, unless the user is logged in to something real.
 pub(in super::super) fn keep_token(token: &str, output: &Output) -> Result<()> {
     match token_file::read()? {

@@ -1,0 +1,213 @@
+//! Where things lie below `acme/` in the mount's view. Nothing else spells a storage key.
+//!
+//! | key | what | ends |
+//! |---|---|---|
+//! | `config` | [`Settings`] | |
+//! | `account/<id>` | [`Account`] | unless it has certificates |
+//! | `key/<scope and thumbprint, hashed>` | id of the account with that key | with the account |
+//! | `order/<account>/<id>` | [`Order`]; ids begin with the time | yes |
+//! | `authorization/<account>/<id>` | [`Authorization`] | yes |
+//! | `proof/<account>/<name, hashed>` | id of a valid authorization, to be used again | yes |
+//! | `open/<account>/<order, hashed>` | id of an order for the same names that is not finalized | yes |
+//! | `work/<kind>.<account>.<id>` | what must go on after a restart | |
+//! | `issued/<serial>` | [`Issued`]: whose certificate it is, and what replaced it | yes |
+//! | `eab/<id>` | [`crate::binding::BindingKey`] | |
+//! | `replacements` | [`crate::server::Replacement`]s: certificates an operator wants replaced early | |
+//!
+//! Objects of an account lie below its id, so that asking for another's is asking for what is not there. Whatever ends is
+//! found by the store's index of expiry; nothing is ever searched for.
+
+use crate::{
+    problem::Problem,
+    records::{Account, Authorization, Order},
+    settings::Settings,
+};
+use aws_lc_rs::digest;
+use chancery_store::{Changes, Page, Store, StoreError, View};
+use data_encoding::{BASE32HEX_NOPAD, HEXLOWER};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// How long an order or authorization is shown after its end.
+pub(crate) const AFTERLIFE: SignedDuration = SignedDuration::from_hours(24);
+
+pub(crate) const CONFIG: &str = "config";
+pub(crate) const REPLACEMENTS: &str = "replacements";
+pub(crate) const ACCOUNTS: &str = "account/";
+pub(crate) const BINDINGS: &str = "eab/";
+pub(crate) const WORK: &str = "work/";
+
+/// A record with what is needed to replace it.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored<T> {
+    pub(crate) value: T,
+    pub(crate) version: u64,
+    pub(crate) expires_at: Option<Timestamp>,
+}
+
+/// Whose certificate it is, and which order replaces it (RFC 9773 §5).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Issued {
+    pub(crate) account: String,
+    pub(crate) order: String,
+    #[serde(default)]
+    pub(crate) replaced_by: Option<String>,
+    pub(crate) ends: Timestamp,
+}
+
+/// Records of one mount.
+#[derive(Debug, Clone)]
+pub(crate) struct Records {
+    pub(crate) store: Store,
+    pub(crate) view: View,
+}
+
+impl Records {
+    pub(crate) async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<Stored<T>>, StoreError> {
+        let Some(entry) = self.view.read(key).await? else { return Ok(None) };
+        Ok(Some(Stored { value: entry.decode()?, version: entry.version, expires_at: entry.expires_at }))
+    }
+
+    pub(crate) async fn settings(&self) -> Result<Settings, StoreError> {
+        Ok(self.read(CONFIG).await?.map(|stored| stored.value).unwrap_or_default())
+    }
+
+    pub(crate) async fn account(&self, id: &str) -> Result<Option<Stored<Account>>, StoreError> {
+        self.read(&account_key(id)).await
+    }
+
+    /// The account with this key in a directory.
+    pub(crate) async fn account_by_key(
+        &self,
+        scope: &str,
+        thumbprint: &str,
+    ) -> Result<Option<Stored<Account>>, StoreError> {
+        match self.read::<String>(&key_key(scope, thumbprint)).await? {
+            Some(id) => self.account(&id.value).await,
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) async fn order(&self, account: &str, id: &str) -> Result<Option<Stored<Order>>, StoreError> {
+        self.read(&order_key(account, id)).await
+    }
+
+    pub(crate) async fn authorization(
+        &self,
+        account: &str,
+        id: &str,
+    ) -> Result<Option<Stored<Authorization>>, StoreError> {
+        self.read(&authorization_key(account, id)).await
+    }
+
+    /// Ids of an account's orders behind one, the oldest first.
+    pub(crate) async fn orders(&self, account: &str, page: Page) -> Result<Vec<String>, StoreError> {
+        self.view.list(&format!("order/{account}"), page).await
+    }
+
+    pub(crate) async fn issued(&self, serial: &str) -> Result<Option<Stored<Issued>>, StoreError> {
+        self.read(&issued_key(serial)).await
+    }
+
+    /// Replaces a record that was read.
+    pub(crate) fn replace<T: Serialize>(
+        &self,
+        changes: &mut Changes,
+        key: &str,
+        stored: &Stored<T>,
+    ) -> Result<(), StoreError> {
+        changes.replace(&self.view, key, &stored.value, stored.version, stored.expires_at).map(|_| ())
+    }
+
+    pub(crate) fn replace_order(&self, changes: &mut Changes, order: &Stored<Order>) -> Result<(), StoreError> {
+        self.replace(changes, &order_key(&order.value.account, &order.value.id), order)
+    }
+
+    pub(crate) fn replace_authorization(
+        &self,
+        changes: &mut Changes,
+        authorization: &Stored<Authorization>,
+    ) -> Result<(), StoreError> {
+        self.replace(changes, &authorization_key(&authorization.value.account, &authorization.value.id), authorization)
+    }
+
+    /// Removes what has had its time; how many there were.
+    pub(crate) async fn sweep(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let keys = self.view.expired(now, limit).await?;
+        let mut changes = Changes::default();
+        for key in &keys {
+            changes.delete(&self.view, key);
+        }
+        if !keys.is_empty() {
+            self.store.commit(changes).await?;
+        }
+        Ok(keys.len())
+    }
+}
+
+pub(crate) fn account_key(id: &str) -> String {
+    format!("{ACCOUNTS}{id}")
+}
+
+pub(crate) fn key_key(scope: &str, thumbprint: &str) -> String {
+    format!("key/{}", hashed(&[scope, thumbprint]))
+}
+
+pub(crate) fn order_key(account: &str, id: &str) -> String {
+    format!("order/{account}/{id}")
+}
+
+pub(crate) fn authorization_key(account: &str, id: &str) -> String {
+    format!("authorization/{account}/{id}")
+}
+
+pub(crate) fn proof_key(account: &str, name: &str) -> String {
+    format!("proof/{account}/{}", hashed(&[name]))
+}
+
+pub(crate) fn open_key(account: &str, what: &[&str]) -> String {
+    format!("open/{account}/{}", hashed(what))
+}
+
+pub(crate) fn issued_key(serial: &str) -> String {
+    format!("issued/{serial}")
+}
+
+pub(crate) fn binding_key(id: &str) -> String {
+    format!("{BINDINGS}{id}")
+}
+
+/// Names of any length and form as a key of one length.
+fn hashed(parts: &[&str]) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(&u64::try_from(part.len()).unwrap_or(0).to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    BASE32HEX_NOPAD.encode(context.finish().as_ref()).to_ascii_lowercase()
+}
+
+/// An id nobody can guess, which sorts by the time it was made.
+pub(crate) fn new_id(now: Timestamp) -> Result<String, getrandom::Error> {
+    let mut random = [0; 12];
+    getrandom::fill(&mut random)?;
+    let milliseconds = u64::try_from(now.as_millisecond()).unwrap_or(0).to_be_bytes();
+    let time = milliseconds.get(2..).unwrap_or_default();
+    Ok(format!("{}{}", HEXLOWER.encode(time), HEXLOWER.encode(&random)))
+}
+
+/// What clients are told when the store fails; what it was goes to the log.
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        if error.is_temporary() || matches!(error, StoreError::Sealed) {
+            return Self::busy();
+        }
+        Self::internal(&error)
+    }
+}
+
+impl From<getrandom::Error> for Problem {
+    fn from(error: getrandom::Error) -> Self {
+        Self::internal(&error)
+    }
+}

@@ -1,0 +1,321 @@
+//! From a finalized order to its certificate. The order is `processing` in the same commit as the inventory's intent, and
+//! `valid` in the same commit as the certificate, so that neither exists without the other. What fails for a moment (a
+//! token that is away, a full queue) is tried again; only a refusal makes an order invalid.
+
+use super::Errand;
+use crate::{
+    api::new_order::{alternative_names, requester},
+    challenge::ChallengeType,
+    exchange::{Scope, door_role},
+    identifier::{Identifier, Named},
+    problem::{Problem, ProblemType},
+    records::Order,
+    server::AcmeServer,
+    settings::Settings,
+    state::{AuthorizationStatus, ChallengeStatus, OrderEvent, OrderStatus},
+    storage::{AFTERLIFE, Issued, Records, Stored, WORK, account_key, issued_key},
+    validation::Question,
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use chancery_ca::{
+    CaError,
+    csr::Csr,
+    door::NamedOrder,
+    issuance::{Books, Certificate, Ledger},
+    serial::SerialNumber,
+    validity::{AskedValidity, MountTtl},
+};
+use chancery_store::{Changes, Sequence, StoreError};
+use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::watch;
+
+/// Longest wait between two attempts.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// After this a certificate that could not be made is given up.
+const GIVEN_UP: SignedDuration = SignedDuration::from_hours(24);
+
+/// What a finalize that waits is told: how far it is.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// Whether the order is durably `processing`.
+    pub(crate) recorded: bool,
+    /// Why there will be no certificate by this request.
+    pub(crate) refused: Option<Problem>,
+}
+
+/// Progress of one finalize, shared with its job.
+pub(crate) type Shared = Arc<Mutex<Progress>>;
+
+pub(crate) fn key(order: &Order) -> String {
+    format!("issue.{}.{}", order.account, order.id)
+}
+
+/// The order's books.
+struct OrderBooks<'a> {
+    records: &'a Records,
+    order: Mutex<Stored<Order>>,
+    progress: &'a Shared,
+    issuer: String,
+    now: Timestamp,
+}
+
+/// How an attempt ended.
+enum Attempt {
+    Done,
+    Refused(Problem),
+    Again(Problem),
+}
+
+impl Ledger for OrderBooks<'_> {
+    fn intended(&self, serial: &SerialNumber) -> Result<Changes, StoreError> {
+        let mut order = self.order.lock();
+        let mut changes = Changes::default();
+        let first = order.value.status.after(OrderEvent::Finalized);
+        order.value.status = first.unwrap_or(order.value.status);
+        order.value.serial = Some(serial.to_string());
+        order.value.issuer = Some(self.issuer.clone());
+        // A processing order does not end before its certificate is there or refused.
+        order.expires_at = None;
+        self.records.replace_order(&mut changes, &order)?;
+        if first.is_some() {
+            let (account, id) = (order.value.account.clone(), order.value.id.clone());
+            let errand = Errand::Issue { account, order: id, since: self.now };
+            changes.put(&self.records.view, &format!("{WORK}{}", key(&order.value)), &errand)?;
+        }
+        Ok(changes)
+    }
+
+    fn recorded(&self, at: Sequence) {
+        self.order.lock().version = at.0;
+        self.progress.lock().recorded = true;
+    }
+
+    fn issued(&self, certificate: &Certificate) -> Result<Changes, StoreError> {
+        let mut order = self.order.lock();
+        let mut changes = Changes::default();
+        let ends = certificate.validity().not_after;
+        let forgotten = ends.checked_add(AFTERLIFE).unwrap_or(Timestamp::MAX);
+        order.value.status = order.value.status.after(OrderEvent::Issued).ok_or(StoreError::Conflict)?;
+        order.value.certificate_ends = Some(ends);
+        order.value.csr = None;
+        order.expires_at = Some(forgotten);
+        self.records.replace_order(&mut changes, &order)?;
+        changes.delete(&self.records.view, &format!("{WORK}{}", key(&order.value)));
+        let (account, id) = (order.value.account.clone(), order.value.id.clone());
+        let issued = Issued { account, order: id, replaced_by: None, ends };
+        changes.put_expiring(&self.records.view, &issued_key(&certificate.serial().to_string()), &issued, forgotten)?;
+        Ok(changes)
+    }
+}
+
+impl AcmeServer {
+    /// Makes the certificate of an order behind the request. `csr` is the request in base64url where the order does not
+    /// hold it yet.
+    pub(crate) fn issue(
+        self: &Arc<Self>,
+        order: &Order,
+        csr: String,
+        mount: MountTtl,
+    ) -> (watch::Receiver<bool>, Shared) {
+        let progress = Shared::default();
+        let shared = Arc::clone(&progress);
+        let (account, id) = (order.account.clone(), order.id.clone());
+        let done = self.run(&key(order), move |server| async move {
+            let mut wait = Duration::from_millis(500);
+            loop {
+                match server.attempt((&account, &id, &csr), mount, &shared).await {
+                    Attempt::Done => return,
+                    Attempt::Refused(problem) => return server.refuse((&account, &id), problem, &shared).await,
+                    Attempt::Again(problem) if !shared.lock().recorded && !csr.is_empty() => {
+                        // The client was told nothing yet; it may come again.
+                        shared.lock().refused = Some(problem);
+                        return;
+                    }
+                    Attempt::Again(problem) => {
+                        tracing::warn!(order = id, %problem, "a certificate could not be made; trying again");
+                        tokio::time::sleep(wait).await;
+                        wait = (wait * 2).min(LONGEST_WAIT);
+                    }
+                }
+            }
+        });
+        (done, progress)
+    }
+
+    async fn attempt(&self, (account, id, csr): (&str, &str, &str), mount: MountTtl, progress: &Shared) -> Attempt {
+        let Ok(_permit) = self.work.issuances.acquire().await else { return Attempt::Done };
+        let order = match self.records.order(account, id).await {
+            Ok(Some(order)) => order,
+            Ok(None) => return Attempt::Done,
+            Err(error) => return Attempt::Again(error.into()),
+        };
+        match order.value.status {
+            OrderStatus::Ready if !csr.is_empty() => {}
+            OrderStatus::Processing => progress.lock().recorded = true,
+            _ => return Attempt::Done,
+        }
+        match self.sign(order, csr, (mount, progress)).await {
+            Ok(()) => Attempt::Done,
+            Err(problem) if problem.status >= 500 => Attempt::Again(problem),
+            Err(problem) => Attempt::Refused(problem),
+        }
+    }
+
+    async fn sign(
+        &self,
+        mut order: Stored<Order>,
+        csr: &str,
+        (mount, progress): (MountTtl, &Shared),
+    ) -> Result<(), Problem> {
+        let configured = self.configured().await?;
+        let now = self.now();
+        if order.value.status == OrderStatus::Processing && now.duration_since(order.value.expires) > GIVEN_UP {
+            return Err(Problem::malformed("the certificate could not be made in time"));
+        }
+        let scope = Scope::parse(&order.value.scope);
+        let role = role_of(&order.value, &scope, &configured.settings)?;
+        if order.value.status == OrderStatus::Ready {
+            order.value.csr = Some(csr.to_owned());
+            self.check_authorizations(&order.value, &configured.settings).await?;
+        }
+        let text = order.value.csr.clone().unwrap_or_default();
+        let der = URL_SAFE_NO_PAD.decode(&text).map_err(|_| ProblemType::BadCsr.because("the request is gone"))?;
+        let refused = |error: CaError| Problem::from_authority(&error, ProblemType::BadCsr);
+        let csr = Csr::from_der(&der).map_err(refused)?;
+        let role = door_role(role.as_deref());
+        let issuer = self.authority.door_issuer(role, scope.issuer.as_deref()).await.map_err(refused)?;
+        let names = alternative_names(order.value.names.iter());
+        let time = |time: Option<Timestamp>| time.map(|time| time.to_string()).unwrap_or_default();
+        let validity =
+            AskedValidity { ttl: 0, not_after: time(order.value.not_after), not_before: time(order.value.not_before) };
+        let account = order.value.account.clone();
+        let books =
+            OrderBooks { records: &self.records, order: Mutex::new(order), progress, issuer: issuer.clone(), now };
+        let named = NamedOrder {
+            role,
+            issuer: Some(&issuer),
+            csr: &csr,
+            names: &names,
+            validity: &validity,
+            requester: &requester(&account),
+            mount,
+            keeps_purposes: configured.settings.allow_role_ext_key_usage,
+            ledger: Some(Books(&books)),
+        };
+        self.authority.issue_named(named).await.map_err(refused)?;
+        self.confirm(&account).await;
+        Ok(())
+    }
+
+    /// Authorizations may have been given up, or have run out, since the order became ready; CAA records may have changed
+    /// (RFC 8659 §3 is about the moment of issuance).
+    async fn check_authorizations(&self, order: &Order, settings: &Settings) -> Result<(), Problem> {
+        let mut ways = Vec::new();
+        for id in &order.authorizations {
+            let found = self.records.authorization(&order.account, id).await?;
+            let found = found.map(|found| found.value.at(self.now()));
+            let Some(found) = found.filter(|found| found.status == AuthorizationStatus::Valid) else {
+                return Err(ProblemType::Unauthorized.because("an authorization of the order is not valid any more"));
+            };
+            let shown = found.challenges.iter().find(|challenge| challenge.status == ChallengeStatus::Valid);
+            ways.push((shown.map(|challenge| challenge.kind), found));
+        }
+        if settings.caa_identities.is_empty() {
+            return Ok(());
+        }
+        let cluster = self.authority.cluster_path().await.map_err(|error| Problem::internal(&error))?;
+        let account_url = format!("{cluster}/{}acme/account/{}", order.scope, order.account);
+        let mut forbidden = Vec::new();
+        for named in &order.names {
+            let way = ways.iter().find(|(_, found)| found.covers(named)).and_then(|(way, _)| *way);
+            if let Err(problem) = self.check_caa(named, way, &account_url).await? {
+                forbidden.push(problem);
+            }
+        }
+        if forbidden.is_empty() {
+            return Ok(());
+        }
+        Err(Problem::of_parts("CAA records forbid this certificate", forbidden))
+    }
+
+    async fn check_caa(
+        &self,
+        named: &Named,
+        way: Option<ChallengeType>,
+        account_url: &str,
+    ) -> Result<Result<(), Problem>, Problem> {
+        if !matches!(named.identifier, Identifier::Dns(_)) {
+            return Ok(Ok(()));
+        }
+        let question = Question {
+            challenge: way.unwrap_or(ChallengeType::Dns01),
+            identifier: &named.identifier,
+            wildcard: named.wildcard,
+            token: "",
+            key_authorization: "",
+            account_url,
+        };
+        match self.configured().await?.validator.caa(&question).await {
+            Ok(()) => Ok(Ok(())),
+            // Nobody is refused for a DNS server that is away: the client may come again.
+            Err(failure) if failure.transient => Err(Problem { detail: failure.problem.detail, ..Problem::busy() }),
+            Err(failure) => {
+                let written = named.written();
+                Ok(Err(failure.problem.about(&written.kind, &written.value)))
+            }
+        }
+    }
+
+    /// There will be no certificate. An order whose request alone is wrong stays ready for another one.
+    async fn refuse(&self, (account, id): (&str, &str), problem: Problem, progress: &Shared) {
+        let refuse = || async {
+            let mut changes = Changes::default();
+            let Some(mut order) = self.records.order(account, id).await? else { return Ok((changes, ())) };
+            if order.value.status == OrderStatus::Processing
+                && let Some(status) = order.value.status.after(OrderEvent::Refused)
+            {
+                order.value.status = status;
+                order.value.error = Some(problem.clone());
+                order.expires_at = self.now().checked_add(AFTERLIFE).ok();
+                self.records.replace_order(&mut changes, &order)?;
+                changes.delete(&self.records.view, &format!("{WORK}{}", key(&order.value)));
+            }
+            Ok::<_, Problem>((changes, ()))
+        };
+        if let Err(error) = self.records.store.transact("refuse order", refuse).await {
+            tracing::warn!(order = id, %error, "an order that was refused could not be written; it is looked at again");
+        }
+        progress.lock().refused = Some(problem);
+    }
+
+    /// The account got its first certificate: it is not forgotten any more. The certificate does not wait for this.
+    async fn confirm(&self, account: &str) {
+        let confirm = || async {
+            let mut changes = Changes::default();
+            let Some(mut found) = self.records.account(account).await? else { return Ok((changes, ())) };
+            if !found.value.has_certificates {
+                found.value.has_certificates = true;
+                found.expires_at = None;
+                let thumbprint = found.value.key.thumbprint();
+                self.records.replace(&mut changes, &account_key(account), &found)?;
+                let place = crate::storage::key_key(&found.value.scope, &thumbprint);
+                changes.put(&self.records.view, &place, &found.value.id)?;
+            }
+            Ok::<_, Problem>((changes, ()))
+        };
+        if let Err(error) = self.records.store.transact("confirm account", confirm).await {
+            tracing::warn!(account, %error, "the first certificate of an account was not noted");
+        }
+    }
+}
+
+/// The role the order is certified by.
+fn role_of(order: &Order, scope: &Scope, settings: &Settings) -> Result<Option<String>, Problem> {
+    match &order.profile {
+        Some(profile) => Ok(Some(profile.clone())),
+        None => Ok(scope.role(settings)?.map(str::to_owned)),
+    }
+}
