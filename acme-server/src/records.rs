@@ -32,7 +32,7 @@ pub struct Account {
     pub binding: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
-    /// Whether it ever got a certificate; one that never did is forgotten after a while.
+    /// Whether it ever got a certificate.
     #[serde(default)]
     pub has_certificates: bool,
 }

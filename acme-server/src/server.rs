@@ -74,8 +74,11 @@ pub(crate) struct Replacement {
     pub(crate) since: Timestamp,
 }
 
-/// Expired records removed in one go; the rest follows a minute later.
+/// Expired records removed in one commit.
 const SWEEP_LIMIT: usize = 2000;
+
+/// Commits that remove expired records in one turn; the rest follows a minute later.
+const MOST_SWEEPS: usize = 100;
 
 impl AcmeServer {
     /// The server of the mount that keeps its records in `view`; its own lie below `acme/`.
@@ -202,8 +205,13 @@ impl Service for AcmeServer {
 
     async fn tick(self: Arc<Self>, mount: Arc<MountPoint>, now: Timestamp) -> Result<(), Fault> {
         self.resume(mount_ttl(&mount)).await.map_err(|problem| Fault::Dependency(problem.to_string()))?;
-        let swept = self.records.sweep(now, SWEEP_LIMIT).await;
-        swept.map(|_| ()).map_err(|error| Fault::Dependency(error.to_string()))
+        for _ in 0..MOST_SWEEPS {
+            let swept = self.records.sweep(now, SWEEP_LIMIT).await;
+            if swept.map_err(|error| Fault::Dependency(error.to_string()))? < SWEEP_LIMIT {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn forget(&self) {

@@ -3,7 +3,7 @@
 //! | key | what | ends |
 //! |---|---|---|
 //! | `config` | [`Settings`] | |
-//! | `account/<id>` | [`Account`] | unless it has certificates |
+//! | `account/<id>` | [`Account`] | thirty days after its last certificate |
 //! | `key/<scope and thumbprint, hashed>` | id of the account with that key | with the account |
 //! | `order/<account>/<id>` | [`Order`]; ids begin with the time | yes |
 //! | `authorization/<account>/<id>` | [`Authorization`] | yes |

@@ -59,13 +59,21 @@ pub(crate) async fn new_nonce(server: Arc<AcmeServer>, exchange: Exchange) -> Re
 }
 
 impl AcmeServer {
-    /// Profiles that may be asked for at this directory (draft-ietf-acme-profiles): the roles that it may use.
+    /// Profiles that may be asked for at this directory (draft-ietf-acme-profiles): the roles that it may use. Where
+    /// accounts are bound by keys that operators hand out for one directory each, no profile leads from one to another.
     pub(crate) async fn profiles(&self, exchange: &Exchange) -> Result<Vec<String>, Problem> {
         if let Some(role) = &exchange.scope.role {
             return Ok(vec![role.clone()]);
         }
+        let settings = exchange.settings();
+        if let Some(role) = settings.default_role()? {
+            return Ok(vec![role.to_owned()]);
+        }
+        if settings.binds_new_accounts() {
+            return Ok(Vec::new());
+        }
         let roles = self.authority.role_names(MOST_PROFILES).await.map_err(|error| Problem::internal(&error))?;
-        Ok(roles.into_iter().filter(|role| exchange.settings().allows_role(role)).collect())
+        Ok(roles.into_iter().filter(|role| settings.allows_role(role)).collect())
     }
 }
 

@@ -4,7 +4,10 @@
 
 use super::Errand;
 use crate::{
-    api::new_order::{alternative_names, requester},
+    api::{
+        new_account::UNCONFIRMED,
+        new_order::{alternative_names, requester},
+    },
     challenge::ChallengeType,
     exchange::{Scope, door_role},
     identifier::{Identifier, Named},
@@ -205,8 +208,8 @@ impl AcmeServer {
             keeps_purposes: configured.settings.allow_role_ext_key_usage,
             ledger: Some(Books(&books)),
         };
-        self.authority.issue_named(named).await.map_err(refused)?;
-        self.confirm(&account).await;
+        let issued = self.authority.issue_named(named).await.map_err(refused)?;
+        self.confirm(&account, issued.certificate.validity().not_after).await;
         Ok(())
     }
 
@@ -291,23 +294,26 @@ impl AcmeServer {
         progress.lock().refused = Some(problem);
     }
 
-    /// The account got its first certificate: it is not forgotten any more. The certificate does not wait for this.
-    async fn confirm(&self, account: &str) {
+    /// The account got a certificate: it is not forgotten before that has ended, and a while longer. Written at most once a
+    /// day, and the certificate does not wait for it.
+    async fn confirm(&self, account: &str, ends: Timestamp) {
+        let until = ends.checked_add(UNCONFIRMED).unwrap_or(Timestamp::MAX);
         let confirm = || async {
             let mut changes = Changes::default();
             let Some(mut found) = self.records.account(account).await? else { return Ok((changes, ())) };
-            if !found.value.has_certificates {
+            let lasts = found.expires_at.is_none_or(|end| until.duration_since(end) < SignedDuration::from_hours(24));
+            if !lasts {
                 found.value.has_certificates = true;
-                found.expires_at = None;
+                found.expires_at = Some(until);
                 let thumbprint = found.value.key.thumbprint();
                 self.records.replace(&mut changes, &account_key(account), &found)?;
                 let place = crate::storage::key_key(&found.value.scope, &thumbprint);
-                changes.put(&self.records.view, &place, &found.value.id)?;
+                changes.put_expiring(&self.records.view, &place, &found.value.id, until)?;
             }
             Ok::<_, Problem>((changes, ()))
         };
         if let Err(error) = self.records.store.transact("confirm account", confirm).await {
-            tracing::warn!(account, %error, "the first certificate of an account was not noted");
+            tracing::warn!(account, %error, "the certificate of an account was not noted with the account");
         }
     }
 }

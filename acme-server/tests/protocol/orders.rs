@@ -196,4 +196,11 @@ async fn profiles_are_roles() {
     let facts = chancery_ca::facts::CertificateFacts::parse(&crate::harness::leaf(&chain)).unwrap();
     // The role's life, not the mount's.
     assert_eq!(facts.not_after.to_string(), "2026-11-21T23:59:59Z");
+    // No profile leads from the directory a key was handed out for to another.
+    for config in [json!({"eab_policy": "new-account-required"}), json!({"default_directory_policy": "role:other"})] {
+        mount.admin(Verb::Write, "roles/other", json!({"allow_any_name": true, "key_type": "any"})).await.unwrap();
+        mount.admin(Verb::Write, "config/acme", config).await.unwrap();
+        client.post(&url, json!({"identifiers": identifiers, "profile": "web"})).await.problem("invalidProfile", 400);
+        mount.admin(Verb::Write, "config/acme", json!({"eab_policy": "not-required"})).await.unwrap();
+    }
 }
