@@ -12,7 +12,7 @@ use crate::{
     pem,
     publication::{CrlScope, Published},
 };
-use chancery_engine::{Call, Fault, Response};
+use chancery_engine::{Call, Fault, Response, response::Disposition};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -50,7 +50,9 @@ async fn find(engine: &CertificateAuthority, call: &Call, scope: CrlScope) -> Re
 
 async fn raw(engine: &CertificateAuthority, call: &Call, scope: CrlScope, form: Form) -> Result<Response, Fault> {
     let content_type = if form == Form::Der { "application/pkix-crl" } else { "application/x-pem-file" };
-    let Some(list) = find(engine, call, scope).await? else { return Ok(Response::empty()) };
+    let Some(list) = find(engine, call, scope).await? else {
+        return Ok(Response::raw(content_type, Vec::new()).disposed(Disposition::Chosen(204)));
+    };
     let bytes = match form {
         Form::Der => list.der.clone(),
         Form::Pem => pem::encode(pem::CRL, &list.der).into_bytes(),
