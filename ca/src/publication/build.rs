@@ -94,7 +94,7 @@ impl CertificateAuthority {
         // RFC 5280 §5.2.3: the number rises, and time does not run backwards even if the clock does.
         let this_update = before.newest.as_ref().map_or(now, |newest| now.max(newest.this_update));
         let period = period(authority, this_update, 1)?;
-        let entries = self.entries(authority, lineage, scope, (need, &before, period)).await?;
+        let entries = self.entries(authority, lineage, scope, (need, &before, period, through)).await?;
         let record = CrlRecord {
             number: before.number.saturating_add(1),
             this_update,
@@ -175,7 +175,7 @@ impl CertificateAuthority {
         authority: &Authority,
         lineage: &Lineage,
         scope: CrlScope,
-        (need, before, period): (Need, &Before, Period),
+        (need, before, period, through): (Need, &Before, Period, u64),
     ) -> Result<Entries, CaError> {
         let mut entries = Entries::default();
         if authority.crl_settings.disable {
@@ -201,7 +201,8 @@ impl CertificateAuthority {
             loop {
                 let of_issuer = scope.of(&issuer.record.id);
                 let rows = self.store.certificates().revoked(self.mount(), of_issuer, page.clone()).await?;
-                for row in &rows {
+                // What was revoked while this is read is left to the next list, which would list it a second time.
+                for row in rows.iter().filter(|row| row.sequence <= through) {
                     if is_whole && has_had_its_time(row, period.this_update, lifetime) {
                         entries.dropped.insert(row.serial.clone());
                         continue;
