@@ -13,6 +13,7 @@ mod envelope;
 mod material;
 mod requests;
 mod ssh;
+mod validation;
 
 pub use appliance::{audit_verify, config_toml, config_vault, shares, store_records};
 pub use authorities::{ca_bundle, cel_program};
@@ -23,12 +24,21 @@ pub use envelope::sealed_file;
 pub use material::{backup, import_blob, pkcs8};
 pub use requests::{body, form, json_limits, parameters, policy, request_path};
 pub use ssh::{ssh_krl, ssh_options, ssh_public_key};
+pub use validation::{acme_caa, acme_dns_persist, acme_redirect, acme_tls_alpn};
 
 /// A target's name and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
+<<<<<<< HEAD
 pub const TARGETS: [Target; 27] = [
+=======
+pub const TARGETS: [Target; 29] = [
+    ("acme_caa", acme_caa),
+    ("acme_dns_persist", acme_dns_persist),
+    ("acme_redirect", acme_redirect),
+    ("acme_tls_alpn", acme_tls_alpn),
+>>>>>>> afc09d4 (Fuzz what ACME validation reads: CAA, dns-persist-01 records, certificates of tls-alpn-01, redirects)
     ("alternative_names", alternative_names),
     ("audit_verify", audit_verify),
     ("backup", backup),
