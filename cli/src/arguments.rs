@@ -3,8 +3,8 @@
 use crate::{
     bench::BenchCommand,
     commands::{
-        appliance, audit, auth, bulk, ca, data, kv, lease, login, operator, policy, secrets, shell, ssh, ssh_ca, token,
-        transit,
+        acme, appliance, audit, auth, bulk, ca, data, kv, lease, login, operator, policy, secrets, shell, ssh, ssh_ca,
+        token, transit,
     },
     output::OutputFlags,
     remote::ConnectionFlags,
@@ -87,6 +87,8 @@ pub(crate) enum Command {
     Ssh(ssh::SshCommand),
     /// The SSH certificate authority: inventory, revocation, rotation, hosts
     SshCa(Box<ssh_ca::SshCaFlags>),
+    /// The ACME server: accounts, orders and why they failed, external account keys, early replacement
+    Acme(Box<acme::AcmeFlags>),
     /// Certificate authorities: what was issued, what ends soon, how issuers hang together; ceremonies
     Ca(Box<ca::CaFlags>),
     /// Work over many ciphertexts at once

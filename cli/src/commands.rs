@@ -2,6 +2,7 @@
 //!
 //! To add one: its variant in [`Command`], its file here, its line in [`run`], its section in `docs/cli.md`.
 
+pub(crate) mod acme;
 pub(crate) mod appliance;
 pub(crate) mod audit;
 pub(crate) mod auth;
@@ -74,6 +75,7 @@ fn over_http(command: &Command, flags: &connection::ConnectionFlags, output: &Ou
         Command::Kv(command) => kv::run(&remote, command, output)?,
         Command::Bulk(command) => bulk::run(&remote, command, output)?,
         Command::SshCa(flags) => ssh_ca::run(&remote, flags, output)?,
+        Command::Acme(flags) => acme::run(&remote, flags, output)?,
         Command::Ca(flags) => return ca::run(&remote, flags, output),
         Command::Transit(flags) => return transit::run(&remote, flags, output),
         Command::PathHelp(flags) => data::path_help(&remote, flags, output)?,
