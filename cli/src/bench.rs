@@ -4,6 +4,7 @@
 //! beside the measured; [`process`] reads the CPU time of a server on this machine. It speaks to whatever speaks Vault's
 //! API, so that two servers are measured by the same command.
 
+mod acme;
 mod load;
 mod process;
 mod ssh;
@@ -28,6 +29,8 @@ pub(crate) enum BenchCommand {
     Pki(PkiFlags),
     /// Sign SSH certificates
     Ssh(ssh::SshFlags),
+    /// Order certificates by ACME, from newOrder to the certificate
+    Acme(acme::AcmeFlags),
 }
 
 #[derive(Debug, Args)]
@@ -88,6 +91,8 @@ impl Ask {
 
 pub(crate) fn run(command: &BenchCommand, connection: &ConnectionFlags, output: &Output) -> Result<()> {
     let load = match command {
+        // It speaks to a directory, and to nothing of Vault's.
+        BenchCommand::Acme(flags) => return acme::run(flags, output),
         BenchCommand::Transit(flags) => flags.load(),
         BenchCommand::Pki(flags) => &flags.load,
         BenchCommand::Ssh(flags) => &flags.load,
@@ -107,6 +112,7 @@ pub(crate) fn run(command: &BenchCommand, connection: &ConnectionFlags, output: 
             let work = pki(flags)?;
             report(&measure(&remote, load, &work, output)?, &work, load, output)
         }
+        BenchCommand::Acme(flags) => acme::run(flags, output),
         BenchCommand::Ssh(flags) => {
             let work = ssh::work(flags)?;
             report(&measure(&remote, load, &work, output)?, &work, load, output)

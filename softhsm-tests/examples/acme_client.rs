@@ -8,7 +8,7 @@ use instant_acme::{
     Account, AuthorizationStatus, CertificateIdentifier, ChallengeType, ExternalAccountKey, Identifier, Key,
     NewAccount, NewOrder, OrderStatus, RetryPolicy, RevocationReason, RevocationRequest,
 };
-use rcgen::{CertificateParams, CustomExtension, KeyPair};
+use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, Der, PrivateKeyDer, pem::PemObject},
@@ -156,7 +156,10 @@ async fn issue(account: &Account, way: &Way, names: &[String], wanted: &NewOrder
         return Err(format!("the order is {status:?}: {:?}", order.state().error).into());
     }
     let key = KeyPair::generate()?;
-    let request = CertificateParams::new(names)?.serialize_request(&key)?;
+    let mut parameters = CertificateParams::new(names)?;
+    // rcgen would put a common name of its own there.
+    parameters.distinguished_name = DistinguishedName::new();
+    let request = parameters.serialize_request(&key)?;
     order.finalize_csr(request.der()).await?;
     Ok(order.poll_certificate(&policy).await?)
 }

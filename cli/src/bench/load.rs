@@ -33,6 +33,18 @@ pub(super) struct Measured {
 }
 
 impl Measured {
+    /// What somebody else's load measured: microseconds of each request that did not fail.
+    pub(super) fn of(
+        length: Duration,
+        mut latencies: Vec<u32>,
+        cpu: Option<Duration>,
+        memory: Option<process::Memory>,
+    ) -> Self {
+        latencies.sort_unstable();
+        let requests = u64::try_from(latencies.len()).unwrap_or(u64::MAX);
+        Self { seconds: length.as_secs_f64(), requests, failed: 0, latencies, cpu, memory }
+    }
+
     /// Throughput, where a request counts for `weight`.
     pub(super) fn per_second(&self, weight: u64) -> u64 {
         let micros = (self.seconds * 1e6).max(1.0);
