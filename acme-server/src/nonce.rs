@@ -22,6 +22,9 @@ struct State {
     next: u64,
     /// A bit for each of the last [`WINDOW`] nonces: whether it may still come back.
     open: Vec<u64>,
+    /// What is owed of [`Nonces::reject_percent`]; at 100 a nonce is refused. So refusals do not come in a row, and a client
+    /// that tries once more gets through, whichever of its nonces it takes (certbot has a set of them).
+    owed: u8,
 }
 
 impl std::fmt::Debug for Nonces {
@@ -41,7 +44,7 @@ impl Nonces {
         // A key of 32 bytes is one of AES-256.
         let key = UnboundKey::new(&AES_256_GCM, key.as_slice()).map_err(|_| getrandom::Error::UNSUPPORTED)?;
         let words = usize::try_from(WINDOW / 64).unwrap_or(1);
-        let state = State { next: 0, open: vec![0; words] };
+        let state = State { next: 0, open: vec![0; words], owed: 0 };
         Ok(Self { key: LessSafeKey::new(key), state: Mutex::new(state), reject_percent })
     }
 
@@ -96,11 +99,11 @@ impl Nonces {
             return refused("was used before");
         }
         state.set(counter, false);
-        drop(state);
-        if !refused_before
-            && self.reject_percent > 0
-            && getrandom::u64().unwrap_or(0) % 100 < u64::from(self.reject_percent)
-        {
+        if !refused_before {
+            state.owed = state.owed.saturating_add(self.reject_percent);
+        }
+        if state.owed >= 100 {
+            state.owed -= 100;
             return refused("is refused because the server was told to refuse some");
         }
         Ok(())

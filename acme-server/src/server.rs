@@ -139,8 +139,8 @@ impl AcmeServer {
     /// How challenges are looked into under these settings.
     pub(crate) fn validation(&self, settings: &Settings) -> validation::Settings {
         let usual = validation::Settings::default();
-        let resolvers = match settings.dns_resolver.parse() {
-            Ok(address) if self.knobs.resolvers.is_empty() => vec![address],
+        let resolvers = match resolvers(&settings.dns_resolver) {
+            Ok(addresses) if self.knobs.resolvers.is_empty() => addresses,
             _ => self.knobs.resolvers.clone(),
         };
         validation::Settings {
@@ -182,6 +182,15 @@ impl Replacement {
             && order(&self.serial_to).is_none_or(|to| own <= to)
             && intent.created_at <= self.since
     }
+}
+
+/// DNS servers, separated by commas: each is a point of view of its own. The real server takes one.
+///
+/// # Errors
+/// The part that is not an address and a port.
+pub(crate) fn resolvers(text: &str) -> Result<Vec<SocketAddr>, &str> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts.map(|part| part.parse().map_err(|_| part)).collect()
 }
 
 /// Reads a network such as `10.0.0.0/8`.

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Real ACME clients against a development server: each issues over every challenge it can answer, for a wildcard and an address
-where it can, with an external account key, renews and revokes; every fifth good nonce is refused.
+where it can, with an external account key, renews and revokes; a fifth of the good nonces is refused.
 
 usage: acme.py CHANCERY [--check] [--only CLIENT] [--nonce-reject PERCENT]
 
@@ -134,10 +134,10 @@ def table(results):
 
 def report(options, results):
     return f"""{HEAD}
-Written by `./x interop acme`: each client as its package has it, against a development server that refuses every
-{100 // options.nonce_reject}th good nonce ({options.nonce_reject} %). Every certificate is verified by openssl, every revocation is looked up. A dash: the
-client cannot do it. Caddy's renewal is its own, of certificates that live a minute; acme-tiny's is a second run.
-{", ".join(sorted(IMPATIENT))} runs without refusals: it does not try again after `badNonce`.
+Written by `./x interop acme`: each client as its package has it, against a development server that refuses {options.nonce_reject} % of good
+nonces. Every certificate is verified by openssl, every revocation is looked up. A dash: the client cannot do it. Caddy's renewal is its own, of certificates that live a minute; acme-tiny's is a second run.
+{", ".join(sorted(IMPATIENT))} runs without refusals, as it does not try again after `badNonce`, and without an external account key, as it
+pads those of Vault's length with blanks.
 
 {table(results)}
 """

@@ -1,7 +1,7 @@
 //! `config/acme`. The texts are the real server's, which answers them with 500; a caller's mistake is a 400 here.
 
 use crate::{
-    server::{AcmeServer, network},
+    server::{AcmeServer, network, resolvers},
     settings::Settings,
     storage::CONFIG,
 };
@@ -12,7 +12,7 @@ use chancery_engine::{
 };
 use chancery_store::{Changes, StoreError};
 use serde::Deserialize;
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -138,10 +138,9 @@ async fn check(server: &AcmeServer, settings: &Settings) -> Result<(), Fault> {
                 .to_owned(),
         ));
     }
-    if !settings.dns_resolver.is_empty() && settings.dns_resolver.parse::<SocketAddr>().is_err() {
+    if let Err(bad) = resolvers(&settings.dns_resolver) {
         return Err(refuse(format!(
-            "failed to parse DNS resolver address: {} is not the address and port of a DNS server",
-            settings.dns_resolver
+            "failed to parse DNS resolver address: {bad} is not the address and port of a DNS server"
         )));
     }
     if let Some(bad) = settings.allowed_networks.iter().find(|text| network(text).is_none()) {

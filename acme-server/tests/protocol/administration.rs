@@ -42,6 +42,7 @@ async fn settings_that_cannot_be_obeyed_are_refused() {
         (json!({"allowed_roles": ""}), "non-zero length"),
         (json!({"allowed_issuers": "x"}), "failed validating allowed_issuers"),
         (json!({"dns_resolver": "x"}), "failed to parse DNS resolver address"),
+        (json!({"dns_resolver": "192.0.2.1:53, x"}), "address: x is not the address"),
         (json!({"allowed_networks": "10.0.0.0"}), "is not a network"),
         (json!({"allowed_networks": "10.0.0.0/33"}), "is not a network"),
         (json!({"caa_identities": "a b"}), "is not a domain name"),

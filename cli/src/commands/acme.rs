@@ -189,13 +189,16 @@ fn orders(remote: &Remote, mount: &str, account: Option<&str>, status: Option<&s
             if status.is_some_and(|status| text(&order, "status") != status) {
                 continue;
             }
-            let mut reasons = vec![problem(order.get("error"))];
+            let mut reasons = Vec::new();
             if text(&order, "status") == "invalid" {
                 let whole = remote.read(&format!("{mount}/acme/orders/{owner}/{id}"))?;
                 reasons.extend(challenges(whole.data()).into_iter().map(|challenge| challenge.reason));
             }
             reasons.retain(|reason| !reason.is_empty());
-            reasons.dedup();
+            // The order's own says the same as the challenges', where there are any.
+            if reasons.is_empty() {
+                reasons.push(problem(order.get("error")));
+            }
             let why = reasons.join("; ");
             let mut value = with_id("order", &id, &order);
             if let Some(object) = value.as_object_mut() {
@@ -253,7 +256,7 @@ fn problem(document: Option<&Value>) -> String {
         "dns" => "the DNS gives no usable answer",
         "tls" => "TLS failed",
         "incorrectResponse" => "answered with something else",
-        "unauthorized" => "speaks of somebody else",
+        "unauthorized" => "control was not shown",
         "caa" => "CAA records forbid it",
         "rejectedIdentifier" => "the name is refused",
         "serverInternal" => "a fault on our side",
