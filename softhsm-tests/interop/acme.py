@@ -135,7 +135,8 @@ def table(results):
 def report(options, results):
     return f"""{HEAD}
 Written by `./x interop acme`: each client as its package has it, against a development server that refuses {options.nonce_reject} % of good
-nonces. Every certificate is verified by openssl, every revocation is looked up. A dash: the client cannot do it. Caddy's renewal is its own, of certificates that live a minute; acme-tiny's is a second run.
+nonces. Every certificate is verified by openssl, every revocation is looked up. A dash: the client cannot do it. Caddy's
+renewal is its own, of certificates that live a minute; acme-tiny's is a second run.
 {", ".join(sorted(IMPATIENT))} runs without refusals, as it does not try again after `badNonce`, and without an external account key, as it
 pads those of Vault's length with blanks.
 
