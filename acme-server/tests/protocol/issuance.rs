@@ -170,3 +170,18 @@ async fn every_chain_can_be_fetched() {
     assert!(reply.links("alternate").is_empty());
     client.read(&format!("{url}/cert/1")).await.problem("malformed", 404);
 }
+
+#[tokio::test]
+async fn a_certificate_costs_four_commits() {
+    let web = Web::start().await;
+    let mount = Mount::new(&web).await;
+    let mut client = mount.client(&web).await;
+    client.certificate(&["127.0.0.1"]).await;
+    let before = mount.store.sequence().await.unwrap().0;
+    client.certificate(&["127.0.0.2"]).await;
+    // The order, the outcome of its challenge, the intent, the certificate.
+    assert_eq!(mount.store.sequence().await.unwrap().0 - before, 4);
+    let before = mount.store.sequence().await.unwrap().0;
+    client.certificate(&["127.0.0.2"]).await;
+    assert_eq!(mount.store.sequence().await.unwrap().0 - before, 3);
+}
