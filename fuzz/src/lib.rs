@@ -30,15 +30,11 @@ pub use validation::{acme_caa, acme_dns_persist, acme_redirect, acme_tls_alpn};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-<<<<<<< HEAD
-pub const TARGETS: [Target; 27] = [
-=======
-pub const TARGETS: [Target; 29] = [
+pub const TARGETS: [Target; 31] = [
     ("acme_caa", acme_caa),
     ("acme_dns_persist", acme_dns_persist),
     ("acme_redirect", acme_redirect),
     ("acme_tls_alpn", acme_tls_alpn),
->>>>>>> afc09d4 (Fuzz what ACME validation reads: CAA, dns-persist-01 records, certificates of tls-alpn-01, redirects)
     ("alternative_names", alternative_names),
     ("audit_verify", audit_verify),
     ("backup", backup),
