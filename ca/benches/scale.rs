@@ -55,7 +55,9 @@ async fn fill(mount: &Mount, certificates: u64, revoked: u64) {
     while done < certificates {
         let mut changes = Changes::default();
         for number in done..certificates.min(done + PER_COMMIT) {
-            let serial = SerialNumber::random().unwrap();
+            // A certificate a second, until now.
+            let made = NOW - i64::try_from(certificates - number).unwrap();
+            let serial = SerialNumber::fresh(Timestamp::from_second(made).unwrap()).unwrap();
             let bytes = serial.as_bytes().to_vec();
             changes.certificate(CertificateChange::Intent(CertificateIntent {
                 mount: "mount/1/".to_owned(),

@@ -67,7 +67,7 @@ fn sign(criterion: &mut Criterion) {
     let draft = || {
         let (approved, _) = role.approve(Applicant::Csr(&parsed), &asked, "", validity).unwrap();
         let signatory = Signatory { issuer: Some(&issuer), algorithm: &ALGORITHM, urls: &urls };
-        encode(approved, SerialNumber::random().unwrap(), signatory).unwrap()
+        encode(approved, SerialNumber::fresh(Timestamp::now()).unwrap(), signatory).unwrap()
     };
     group.bench_function("part: approve and encode", |bencher| bencher.iter(draft));
     let around = Surroundings { issuer: Some(&issuer), algorithm: &ALGORITHM, may_outlive_issuer: false, urls: &urls };
@@ -105,7 +105,7 @@ fn inventory(criterion: &mut Criterion, runtime: &tokio::runtime::Runtime) {
     group.throughput(Throughput::Elements(GROUP.try_into().unwrap()));
     group.bench_function("part: rows of a grouped insert (per certificate: divide by 16)", |bencher| {
         bencher.iter(|| {
-            let serials: Vec<_> = (0..GROUP).map(|_| SerialNumber::random().unwrap()).collect();
+            let serials: Vec<_> = (0..GROUP).map(|_| SerialNumber::fresh(Timestamp::now()).unwrap()).collect();
             let (mut intents, mut issued) = (Changes::default(), Changes::default());
             for serial in &serials {
                 intents.certificate(CertificateChange::Intent(intent(serial)));

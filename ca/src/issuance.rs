@@ -178,7 +178,7 @@ impl CertificateAuthority {
     pub(crate) async fn sign(&self, approved: Approved, signing: Signing<'_>) -> Result<Certificate, CaError> {
         let algorithm = SignatureAlgorithm::choose(signing.key.reference.algorithm, approved.signature)?;
         let facts = signing.issuer.map(|issuer| &issuer.facts);
-        let serial = SerialNumber::random()?;
+        let serial = SerialNumber::fresh(self.now())?;
         let shard = self.shard_of(&serial, signing.urls).await?;
         let urls = shard::urls(signing.urls, shard);
         let signatory = Signatory { issuer: facts, algorithm: &algorithm.identifier, urls: &urls };

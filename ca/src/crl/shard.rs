@@ -17,7 +17,7 @@ pub const PLACE: &str = "{{shard}}";
 /// The shard of a serial number, from 1 on.
 #[must_use]
 pub fn of(serial: &SerialNumber, shards: u32) -> u32 {
-    // All octets but the first are random; the last eight are more than enough.
+    // The first octets are the time; the last eight are random.
     let tail = serial.as_bytes().iter().rev().take(8);
     let number = tail.fold(0_u64, |number, octet| number << 8 | u64::from(*octet));
     let shards = u64::from(shards.max(1));
@@ -87,7 +87,7 @@ mod tests {
     fn serials_spread_evenly_and_stay_where_they_are() {
         let mut counts = [0_u32; 8];
         for _ in 0..8000 {
-            let serial = SerialNumber::random().unwrap();
+            let serial = SerialNumber::fresh(jiff::Timestamp::now()).unwrap();
             let shard = of(&serial, 8);
             assert_eq!(shard, of(&serial, 8));
             counts[usize::try_from(shard - 1).unwrap()] += 1;

@@ -40,7 +40,7 @@ fn algorithm() -> SignatureAlgorithm {
 fn outcome(approved: Approved, spoil: impl FnOnce(&mut Draft)) -> Result<Linted, LintFailure> {
     let algorithm = algorithm();
     let signatory = Signatory { issuer: None, algorithm: &algorithm.identifier, urls: &Urls::default() };
-    let mut draft = encode(approved, SerialNumber::random().unwrap(), signatory).unwrap();
+    let mut draft = encode(approved, SerialNumber::fresh(Timestamp::now()).unwrap(), signatory).unwrap();
     spoil(&mut draft);
     lint(
         draft,
@@ -72,7 +72,7 @@ fn every_spoilt_draft_is_stopped() {
         ("parses", |draft| draft.tbs.truncate(20)),
         ("parses", |draft| draft.tbs.push(0)),
         ("version", |draft| flip(&mut draft.tbs, &[0xa0, 3, 2, 1, 2], &[0xa0, 3, 2, 1, 1])),
-        ("serial number", |draft| draft.serial = SerialNumber::random().unwrap()),
+        ("serial number", |draft| draft.serial = SerialNumber::fresh(Timestamp::now()).unwrap()),
         ("signature algorithm", |draft| {
             flip(&mut draft.tbs, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2], &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3]);
         }),
