@@ -6,6 +6,7 @@
 //!
 //! To add a target: a function here, a line in [`TARGETS`], a file in `fuzz_targets/`, a `[[bin]]`, a seed.
 
+mod acme;
 mod appliance;
 mod authorities;
 mod engines;
@@ -15,6 +16,7 @@ mod requests;
 mod ssh;
 mod validation;
 
+pub use acme::{acme_identifier, acme_jws};
 pub use appliance::{audit_verify, config_toml, config_vault, shares, store_records};
 pub use authorities::{ca_bundle, cel_program};
 pub use engines::{
@@ -30,9 +32,11 @@ pub use validation::{acme_caa, acme_dns_persist, acme_redirect, acme_tls_alpn};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 31] = [
+pub const TARGETS: [Target; 33] = [
     ("acme_caa", acme_caa),
     ("acme_dns_persist", acme_dns_persist),
+    ("acme_identifier", acme_identifier),
+    ("acme_jws", acme_jws),
     ("acme_redirect", acme_redirect),
     ("acme_tls_alpn", acme_tls_alpn),
     ("alternative_names", alternative_names),

@@ -141,10 +141,8 @@ pub fn form(data: &[u8]) {
     let (query, form) = text(data).map_or(("", data), |text| (lines(text).0, lines(text).1.as_bytes()));
     let limits = Limits::default();
     let content_type = "application/x-www-form-urlencoded";
-    let bodies = [
-        chancery_server::fuzzing::query(query),
-        chancery_server::fuzzing::body(form.to_vec(), content_type, &limits),
-    ];
+    let bodies =
+        [chancery_server::fuzzing::query(query), chancery_server::fuzzing::body(form.to_vec(), content_type, &limits)];
     let [query, form] = bodies.map(|body| body.map(|body| body.json().to_vec()).unwrap_or_default());
     for json in [query.as_slice(), form.as_slice()] {
         if json.is_empty() {

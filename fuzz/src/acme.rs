@@ -1,0 +1,34 @@
+//! What ACME clients send: signed requests, and the names they ask for.
+
+use chancery_acme_server::{
+    identifier::{Named, Written},
+    jwk::ALGORITHMS,
+    jws::{Jws, Signer},
+};
+
+/// A signed request. Whatever is accepted has one signer and an algorithm that is offered.
+pub fn acme_jws(data: &[u8]) {
+    let Some(text) = crate::text(data) else { return };
+    let Ok(jws) = Jws::parse(text) else { return };
+    let _binding = jws.verify_binding(b"key");
+    match jws.signer() {
+        Ok(Signer::Key(key)) => {
+            assert!(ALGORITHMS.contains(&jws.header.alg.as_str()));
+            assert_eq!(key.thumbprint().len(), 43);
+            let _verified = jws.verify(&key);
+        }
+        Ok(Signer::Account(_)) => assert!(jws.header.jwk.is_none()),
+        Err(problem) => assert!(problem.status >= 400 && !problem.detail.is_empty()),
+    }
+}
+
+/// A type and a value. Whatever is accepted is written in one way, and reads back as itself.
+pub fn acme_identifier(data: &[u8]) {
+    let Some(text) = crate::text(data) else { return };
+    let (kind, value) = crate::lines(text);
+    let Ok(named) = Named::parse(&Written { kind: kind.to_owned(), value: value.to_owned() }) else { return };
+    let written = named.written();
+    assert_eq!(Named::parse(&written).as_ref(), Ok(&named));
+    assert!(written.value.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase()));
+    assert!(!written.value.contains(['/', '@', '\\', '"']));
+}
