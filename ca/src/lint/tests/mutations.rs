@@ -91,7 +91,7 @@ fn authority() -> Approved {
 fn attempt(token: &Token, approved: Approved, spoil: impl FnOnce(&mut Vec<u8>)) -> Result<(), LintFailure> {
     let (algorithm, urls) = (algorithm(), urls());
     let signatory = Signatory { issuer: None, algorithm: &algorithm.identifier, urls: &urls };
-    let mut draft = encode(approved, SerialNumber::fresh(jiff::Timestamp::now()).unwrap(), signatory).unwrap();
+    let mut draft = encode(approved, SerialNumber::fresh(Timestamp::now()).unwrap(), signatory).unwrap();
     spoil(&mut draft.tbs);
     let around =
         Surroundings { issuer: None, algorithm: &algorithm.identifier, may_outlive_issuer: false, urls: &urls };
@@ -218,8 +218,7 @@ const FIELDS: [Spoil; 21] = [
     ("negative serial", |tbs, _| tbs.serial = any(&[&[2, 16, 0x80][..], &[7; 15]].concat())),
     ("long serial", |tbs, _| tbs.serial = any(&[&[2, 21][..], &[7; 21]].concat())),
     ("another serial", |tbs, _| {
-        tbs.serial =
-            any(&[&[2, 16][..], SerialNumber::fresh(jiff::Timestamp::now()).unwrap().as_bytes()].concat()[..18]);
+        tbs.serial = any(&[&[2, 16][..], SerialNumber::fresh(Timestamp::now()).unwrap().as_bytes()].concat()[..18]);
     }),
     ("SHA-1", |tbs, _| tbs.signature = any(&[0x30, 9, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1])),
     ("parameters", |tbs, _| tbs.signature = any(&[0x30, 12, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2, 5, 0])),
