@@ -17,7 +17,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("chancery-transit", &["chancery-engine", "chancery-store", "chancery-hsm"]),
     ("chancery-kv", &["chancery-engine", "chancery-store"]),
     ("chancery-ssh-ca", &["chancery-engine", "chancery-store", "chancery-hsm"]),
-    ("chancery-acme-server", &["chancery-engine", "chancery-store", "chancery-ca"]),
+    // `hsm` for its tests, whose mount needs a token.
+    ("chancery-acme-server", &["chancery-engine", "chancery-store", "chancery-ca", "chancery-hsm"]),
     (
         "chancery-server",
         &[
