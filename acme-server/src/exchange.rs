@@ -160,7 +160,7 @@ impl AcmeServer {
         Ok(Some(Exchange { call, scope, base, now: self.now(), configured, notes }))
     }
 
-    async fn check_scope(&self, scope: &Scope, settings: &Settings) -> Result<(), Problem> {
+    pub(crate) async fn check_scope(&self, scope: &Scope, settings: &Settings) -> Result<(), Problem> {
         let role = scope.role(settings)?;
         if let Some(role) = &scope.role
             && !settings.allows_role(role)
@@ -398,7 +398,10 @@ impl Answer {
         headers.extend(self.links.iter().map(|(relation, url)| ("link", format!("<{url}>;rel=\"{relation}\""))));
         // Browsers may read it all; nothing here is protected by where a page comes from.
         headers.push(("access-control-allow-origin", "*".to_owned()));
-        headers.push(("access-control-expose-headers", "Link, Replay-Nonce, Location, Retry-After".to_owned()));
+        headers.push((
+            "access-control-expose-headers",
+            "Link, Replay-Nonce, Location, Retry-After, Cert-Not-Before, Cert-Not-After".to_owned(),
+        ));
         let raw = RawBody { content_type, bytes, headers };
         Response { raw: Some(raw), disposition: Disposition::Chosen(self.status), noted, ..Response::empty() }
     }

@@ -34,7 +34,7 @@ impl Front {
 /// Whether a path relative to the mount is one of the protocol: what comes there is a JWS, not parameters.
 #[must_use]
 pub fn is_protocol_path(path: &str) -> bool {
-    const ENDPOINTS: [&str; 11] = [
+    const ENDPOINTS: [&str; 12] = [
         "directory",
         "new-nonce",
         "new-account",
@@ -46,6 +46,7 @@ pub fn is_protocol_path(path: &str) -> bool {
         "order",
         "authorization",
         "challenge",
+        "star",
     ];
     let mut segments = path.split('/');
     let place = loop {
@@ -141,6 +142,7 @@ mod tests {
             "issuer/default/acme/order/1/finalize",
             "issuer/i/roles/r/acme/revoke-cert",
             "acme/renewal-info/a.b",
+            "roles/web/acme/star/account/order",
         ] {
             assert!(is_protocol_path(path), "{path}");
         }

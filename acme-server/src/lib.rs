@@ -15,6 +15,7 @@
 //! | external account binding | `binding.rs` |
 //! | challenges: tokens and key authorizations | [`challenge`] |
 //! | how challenges are looked into | [`validation`] |
+//! | certificates that renew themselves | `star.rs`, `work/star.rs` |
 //! | what goes on behind requests, and after a restart | `work.rs`, `work/` |
 //! | what is stored, and when it ends | [`records`], `storage.rs` |
 //! | how much one client may ask for | `limits.rs` |
@@ -35,6 +36,7 @@ pub mod records;
 mod routes;
 mod server;
 pub mod settings;
+pub mod star;
 pub mod state;
 mod storage;
 pub mod validation;

@@ -5,6 +5,7 @@ use crate::{
     identifier::{DnsName, Identifier, Named},
     jwk::Jwk,
     problem::{Problem, ProblemType},
+    star::AutoRenewal,
     state::{AccountStatus, AuthorizationEvent, AuthorizationStatus, ChallengeStatus, OrderEvent, OrderStatus},
 };
 use jiff::Timestamp;
@@ -64,6 +65,9 @@ pub struct Order {
     /// Id (RFC 9773 §4.1) of the certificate this one replaces.
     #[serde(default)]
     pub replaces: Option<String>,
+    /// What was asked of automatic renewal (RFC 8739), and how far it is.
+    #[serde(default)]
+    pub auto_renewal: Option<AutoRenewal>,
     /// When it ends unless it is finalized.
     pub expires: Timestamp,
     /// When it was made.
@@ -71,7 +75,7 @@ pub struct Order {
     /// Why there is no certificate.
     #[serde(default)]
     pub error: Option<Problem>,
-    /// The request that is being signed, in base64url as it came.
+    /// The request that is being signed, or signed again and again, in base64url as it came.
     #[serde(default)]
     pub csr: Option<String>,
     /// Serial number of the certificate, intended or issued.
@@ -152,7 +156,7 @@ impl Order {
     /// Whether nothing can happen to it any more.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        matches!(self.status, OrderStatus::Valid | OrderStatus::Invalid)
+        matches!(self.status, OrderStatus::Valid | OrderStatus::Invalid | OrderStatus::Canceled)
     }
 }
 

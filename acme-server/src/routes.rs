@@ -30,6 +30,16 @@ macro_rules! fetched {
     };
 }
 
+/// The certificate of an order that renews it: some are fetched by anybody (RFC 8739 §3.4).
+macro_rules! renewed {
+    ($pattern:expr, $summary:expr) => {
+        R::at($pattern, $summary)
+            .on(Read, |server, call| protocol(server, call, certificate::fetched_star))
+            .on(Write, |server, call| protocol(server, call, certificate::posted_star))
+            .public()
+    };
+}
+
 /// Every endpoint below one directory.
 macro_rules! directory {
     ($place:literal) => {
@@ -53,6 +63,8 @@ macro_rules! directory {
             posted!(concat!($place, "acme/order/:order/finalize"), "ACME: finalize an order", finalize::finalize),
             posted!(concat!($place, "acme/order/:order/cert"), "ACME: a certificate", certificate::certificate),
             posted!(concat!($place, "acme/order/:order/cert/:chain"), "ACME: another chain", certificate::certificate),
+            renewed!(concat!($place, "acme/star/:account/:order"), "ACME: a certificate that is renewed"),
+            renewed!(concat!($place, "acme/star/:account/:order/:chain"), "ACME: another chain of it"),
             posted!(concat!($place, "acme/revoke-cert"), "ACME: revoke a certificate", revoke::revoke),
             posted!(concat!($place, "acme/key-change"), "ACME: change an account's key", key_change::key_change),
             R::at(concat!($place, "acme/new-eab"), "Make an external account key").on(Write, bindings::new),

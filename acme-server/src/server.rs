@@ -214,6 +214,7 @@ impl Service for AcmeServer {
 
     async fn tick(self: Arc<Self>, mount: Arc<MountPoint>, now: Timestamp) -> Result<(), Fault> {
         self.resume(mount_ttl(&mount)).await.map_err(|problem| Fault::Dependency(problem.to_string()))?;
+        self.renew_due(mount_ttl(&mount));
         for _ in 0..MOST_SWEEPS {
             let swept = self.records.sweep(now, SWEEP_LIMIT).await;
             if swept.map_err(|error| Fault::Dependency(error.to_string()))? < SWEEP_LIMIT {

@@ -37,10 +37,21 @@ pub struct Settings {
     /// Ours: seconds for which a shown control is good for further orders.
     #[serde(skip_serializing_if = "is_default_lifetime")]
     pub authorization_lifetime: u64,
+    /// Ours: longest time in seconds for which an order may have its certificates renewed (RFC 8739); 0 for not at all.
+    #[serde(skip_serializing_if = "is_default_duration")]
+    pub auto_renewal_max_duration: u64,
 }
 
 /// A day: long enough for what belongs together, and names of internal networks move.
 const AUTHORIZATION_LIFETIME: u64 = 86_400;
+
+/// About as long as certificates live elsewhere for which control is shown once.
+const AUTO_RENEWAL_MAX_DURATION: u64 = 90 * 86_400;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+fn is_default_duration(seconds: &u64) -> bool {
+    *seconds == AUTO_RENEWAL_MAX_DURATION
+}
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
 fn is_default_lifetime(seconds: &u64) -> bool {
@@ -62,6 +73,7 @@ impl Default for Settings {
             terms_of_service: String::new(),
             website: String::new(),
             authorization_lifetime: AUTHORIZATION_LIFETIME,
+            auto_renewal_max_duration: AUTO_RENEWAL_MAX_DURATION,
         }
     }
 }

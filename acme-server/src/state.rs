@@ -23,6 +23,8 @@ pub enum OrderStatus {
     Processing,
     Valid,
     Invalid,
+    /// RFC 8739 §3.1.2
+    Canceled,
 }
 
 /// `status` of an authorization.
@@ -64,6 +66,10 @@ pub enum OrderEvent {
     Issued,
     /// There will be no certificate.
     Refused,
+    /// The client wants no further certificates (RFC 8739 §3.1.2).
+    Canceled,
+    /// There will be no further certificates.
+    RenewalRefused,
 }
 
 /// What happens to an authorization.
@@ -92,10 +98,12 @@ pub enum ChallengeEvent {
     Failed,
 }
 
-/// Orders: from, event, to.
-pub const ORDERS: [(OrderStatus, OrderEvent, OrderStatus); 8] = {
-    use OrderEvent::{AuthorizationLost, Authorized, Finalized, Issued, Refused, TimedOut};
-    use OrderStatus::{Invalid, Pending, Processing, Ready, Valid};
+/// Orders: from, event, to. The last two happen only to orders that renew their certificates.
+pub const ORDERS: [(OrderStatus, OrderEvent, OrderStatus); 10] = {
+    use OrderEvent::{
+        AuthorizationLost, Authorized, Canceled as GivenUp, Finalized, Issued, Refused, RenewalRefused, TimedOut,
+    };
+    use OrderStatus::{Canceled, Invalid, Pending, Processing, Ready, Valid};
     [
         (Pending, Authorized, Ready),
         (Pending, AuthorizationLost, Invalid),
@@ -105,6 +113,8 @@ pub const ORDERS: [(OrderStatus, OrderEvent, OrderStatus); 8] = {
         (Ready, Finalized, Processing),
         (Processing, Issued, Valid),
         (Processing, Refused, Invalid),
+        (Valid, GivenUp, Canceled),
+        (Valid, RenewalRefused, Invalid),
     ]
 };
 
@@ -171,10 +181,16 @@ mod tests {
 
     #[test]
     fn nothing_leaves_a_final_state() {
-        use OrderEvent::{AuthorizationLost, Authorized, Finalized, Issued, Refused, TimedOut};
+        use OrderEvent::{
+            AuthorizationLost, Authorized, Canceled, Finalized, Issued, Refused, RenewalRefused, TimedOut,
+        };
         for event in [AuthorizationLost, Authorized, Finalized, Issued, Refused, TimedOut] {
             assert_eq!(OrderStatus::Valid.after(event), None);
+        }
+        let all = [AuthorizationLost, Authorized, Finalized, Issued, Refused, TimedOut, Canceled, RenewalRefused];
+        for event in all {
             assert_eq!(OrderStatus::Invalid.after(event), None);
+            assert_eq!(OrderStatus::Canceled.after(event), None);
         }
         for event in [ChallengeEvent::Answered, ChallengeEvent::Shown, ChallengeEvent::Failed] {
             assert_eq!(ChallengeStatus::Valid.after(event), None);

@@ -10,6 +10,7 @@
 //! | `proof/<account>/<name, hashed>` | id of a valid authorization, to be used again | yes |
 //! | `open/<account>/<order, hashed>` | id of an order for the same names that is not finalized | yes |
 //! | `work/<kind>.<account>.<id>` | what must go on after a restart | |
+//! | `star/<time>.<account>.<order>` | what is to be renewed when (RFC 8739) | |
 //! | `issued/<serial>` | [`Issued`]: whose certificate it is, and what replaced it | yes |
 //! | `eab/<id>` | [`crate::binding::BindingKey`] | |
 //! | `replacements` | [`crate::server::Replacement`]s: certificates an operator wants replaced early | |
@@ -36,6 +37,7 @@ pub(crate) const REPLACEMENTS: &str = "replacements";
 pub(crate) const ACCOUNTS: &str = "account/";
 pub(crate) const BINDINGS: &str = "eab/";
 pub(crate) const WORK: &str = "work/";
+pub(crate) const STAR: &str = "star/";
 
 /// A record with what is needed to replace it.
 #[derive(Debug, Clone)]
@@ -52,6 +54,9 @@ pub(crate) struct Issued {
     pub(crate) order: String,
     #[serde(default)]
     pub(crate) replaced_by: Option<String>,
+    /// Whether its order renews it (RFC 8739).
+    #[serde(default)]
+    pub(crate) renewed: bool,
     pub(crate) ends: Timestamp,
 }
 
@@ -171,6 +176,19 @@ pub(crate) fn open_key(account: &str, what: &[&str]) -> String {
 
 pub(crate) fn issued_key(serial: &str) -> String {
     format!("issued/{serial}")
+}
+
+/// Where an order stands that is to be renewed; none where it is not.
+pub(crate) fn star_key(order: &Order) -> Option<String> {
+    let due = order.auto_renewal.as_ref()?.due?;
+    Some(format!("{STAR}{:012}.{}.{}", due.as_second(), order.account, order.id))
+}
+
+/// The second, the account and the order of such a place, told by its name below the folder.
+pub(crate) fn star_parts(name: &str) -> Option<(i64, &str, &str)> {
+    let (due, rest) = name.split_once('.')?;
+    let (account, order) = rest.split_once('.')?;
+    Some((due.parse().ok()?, account, order))
 }
 
 pub(crate) fn binding_key(id: &str) -> String {

@@ -2,6 +2,7 @@
 //! What is under way is written down before anybody is told of it, and goes on after a restart.
 
 mod issuance;
+mod star;
 mod validation;
 
 use crate::{problem::Problem, records::Order, server::AcmeServer, state::OrderStatus, storage::WORK};

@@ -17,7 +17,7 @@ use crate::{
     san::AlternativeNames,
     serial::SerialNumber,
     storage,
-    validity::{AskedValidity, MountTtl},
+    validity::{self, AskedValidity, MountTtl},
 };
 use chancery_store::{Certificate as Recorded, Page};
 use std::sync::Arc;
@@ -137,6 +137,15 @@ impl CertificateAuthority {
         let (role, _) = self.door_role(role).await?;
         let (issuer, _) = self.authority().await?.issuing(issuer.unwrap_or(&role.issuer_ref))?;
         Ok(issuer.record.id.clone())
+    }
+
+    /// The longest life, in seconds, of certificates by these rules.
+    ///
+    /// # Errors
+    /// [`CaError::Caller`] where there is no such role.
+    pub async fn longest_life(&self, role: DoorRole<'_>, mount: MountTtl) -> Result<u64, CaError> {
+        let (role, _) = self.door_role(role).await?;
+        Ok(validity::longest_life(&role, mount))
     }
 
     /// The id of an issuer, by `default`, id or name.

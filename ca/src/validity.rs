@@ -199,7 +199,7 @@ fn end(
 
 fn ttl(role: &Role, asked: &AskedValidity, mount: MountTtl, warnings: &mut Vec<String>) -> u64 {
     let ttl = [asked.ttl, role.ttl].into_iter().find(|ttl| *ttl > 0).unwrap_or(mount.default);
-    let maximum = if role.max_ttl > 0 { role.max_ttl } else { mount.maximum };
+    let maximum = longest_life(role, mount);
     if ttl <= maximum {
         return ttl;
     }
@@ -209,6 +209,11 @@ fn ttl(role: &Role, asked: &AskedValidity, mount: MountTtl, warnings: &mut Vec<S
         format_go_duration(maximum)
     ));
     maximum
+}
+
+/// The longest TTL.
+pub(crate) fn longest_life(role: &Role, mount: MountTtl) -> u64 {
+    if role.max_ttl > 0 { role.max_ttl } else { mount.maximum }
 }
 
 /// The last second of a life of `ttl` seconds that begins now.

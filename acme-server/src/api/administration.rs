@@ -9,6 +9,7 @@ use crate::{
     problem::Problem,
     records::{Account, Authorization, Order},
     server::{AcmeServer, Replacement},
+    star::AutoRenewal,
     state::{AccountStatus, ChallengeStatus},
     storage::{ACCOUNTS, REPLACEMENTS, account_key},
 };
@@ -129,6 +130,7 @@ fn order_view(order: &Order) -> Value {
         "expires": order.expires.to_string(),
         "serial_number": order.serial.as_deref().unwrap_or_default(),
         "replaces": order.replaces,
+        "auto_renewal": order.auto_renewal.as_ref().map(AutoRenewal::view),
         "error": order.error.as_ref().map(Problem::to_value),
     })
 }

@@ -1,28 +1,116 @@
-//! Fetching a certificate and its chains (RFC 8555 §7.4.2).
+//! Fetching a certificate and its chains (RFC 8555 §7.4.2), also one that is renewed automatically (RFC 8739 §3.3).
 
 use super::order;
 use crate::{
     exchange::{Answer, Exchange},
-    problem::Problem,
+    problem::{Problem, ProblemType},
+    records::Order,
     server::AcmeServer,
     state::OrderStatus,
 };
 use chancery_ca::{pem, serial::SerialNumber};
+use chancery_store::Certificate;
+use jiff::{Timestamp, tz::TimeZone};
 use std::{fmt::Write as _, sync::Arc};
 
 /// `POST order/:order/cert`, `POST order/:order/cert/:chain`
 pub(crate) async fn certificate(server: Arc<AcmeServer>, exchange: Exchange) -> Result<Answer, Problem> {
-    let (id, chosen) = (exchange.capture("order").to_owned(), exchange.capture("chain").to_owned());
-    let rest = if chosen.is_empty() { String::new() } else { format!("/{chosen}") };
-    let signed = exchange.by_account(&server, &format!("order/{id}/cert{rest}")).await?;
+    let place = format!("order/{}/cert", exchange.capture("order"));
+    let signed = exchange.by_account(&server, &path(&exchange, &place)).await?;
     signed.only_reads()?;
     let order = order::find(&server, &exchange, &signed).await?.value;
-    let missing = || Problem::not_found("certificate");
-    let serial = order.serial.as_deref().filter(|_| order.status == OrderStatus::Valid).ok_or_else(missing)?;
-    let serial = SerialNumber::parse(serial).ok_or_else(missing)?;
-    let failed = |error: chancery_ca::CaError| Problem::internal(&error);
-    let row = server.authority.door_certificate(&serial).await.map_err(failed)?.ok_or_else(missing)?;
-    let chains = server.authority.door_chains(&row.intent.issuer).await.map_err(failed)?;
+    if order.status != OrderStatus::Valid || order.auto_renewal.is_some() {
+        return Err(missing());
+    }
+    let row = row(&server, &order).await?;
+    with_chain(&server, &exchange, (&row, &place)).await
+}
+
+/// `POST star/:account/:order`, `POST star/:account/:order/:chain`
+pub(crate) async fn posted_star(server: Arc<AcmeServer>, exchange: Exchange) -> Result<Answer, Problem> {
+    let place = star_place(&exchange);
+    let signed = exchange.by_account(&server, &path(&exchange, &place)).await?;
+    signed.only_reads()?;
+    if signed.account() != exchange.capture("account") {
+        return Err(Problem::not_found("order"));
+    }
+    let order = order::find(&server, &exchange, &signed).await?.value;
+    star(&server, &exchange, &order).await
+}
+
+/// `GET star/:account/:order`, `GET star/:account/:order/:chain`: by anybody who knows the URL, where the order allows it
+/// (RFC 8739 §3.4).
+pub(crate) async fn fetched_star(server: Arc<AcmeServer>, exchange: Exchange) -> Result<Answer, Problem> {
+    let found = server.records.order(exchange.capture("account"), exchange.capture("order")).await?;
+    let here = found.filter(|found| found.value.scope == exchange.scope.path());
+    let order = here.ok_or_else(|| Problem::not_found("order"))?.value.at(exchange.now);
+    exchange.note("account", &order.account);
+    exchange.note("order", &order.id);
+    if !order.auto_renewal.as_ref().is_some_and(|renewal| renewal.allow_get) {
+        let detail = "the order does not allow its certificate to be fetched by GET; use POST-as-GET";
+        return Err(ProblemType::Unauthorized.because(detail));
+    }
+    star(&server, &exchange, &order).await
+}
+
+fn star_place(exchange: &Exchange) -> String {
+    format!("star/{}/{}", exchange.capture("account"), exchange.capture("order"))
+}
+
+/// The place with the chain that is asked for.
+fn path(exchange: &Exchange, place: &str) -> String {
+    match exchange.capture("chain") {
+        "" => place.to_owned(),
+        chosen => format!("{place}/{chosen}"),
+    }
+}
+
+/// The current certificate of an order that renews it.
+async fn star(server: &AcmeServer, exchange: &Exchange, order: &Order) -> Result<Answer, Problem> {
+    let renewal = order.auto_renewal.as_ref().filter(|renewal| renewal.first.is_some()).ok_or_else(missing)?;
+    if order.status == OrderStatus::Canceled {
+        return Err(ProblemType::AutoRenewalCanceled.because("the order was canceled"));
+    }
+    if exchange.now >= renewal.end {
+        return Err(ProblemType::AutoRenewalExpired.because(format!("the order ended at {}", renewal.end)));
+    }
+    // Where renewal was refused, the last certificate is good until it ends.
+    if let Some(error) = &order.error
+        && order.certificate_ends.is_none_or(|end| end < exchange.now)
+    {
+        let detail = format!("the certificate is not renewed any more: {}", error.detail);
+        return Err(ProblemType::Unauthorized.because(detail));
+    }
+    let row = row(server, order).await?;
+    exchange.note("serial", order.serial.as_deref().unwrap_or_default());
+    if row.revocation.is_some() {
+        return Err(ProblemType::Unauthorized.because("the certificate was revoked, so it is not renewed any more"));
+    }
+    let mut answer = with_chain(server, exchange, (&row, &star_place(exchange))).await?;
+    answer.headers.push(("cert-not-before", http_date(row.intent.not_before)));
+    answer.headers.push(("cert-not-after", http_date(row.intent.not_after)));
+    Ok(answer)
+}
+
+fn missing() -> Problem {
+    Problem::not_found("certificate")
+}
+
+/// The order's certificate in the inventory.
+async fn row(server: &AcmeServer, order: &Order) -> Result<Certificate, Problem> {
+    let serial = order.serial.as_deref().and_then(SerialNumber::parse).ok_or_else(missing)?;
+    let row = server.authority.door_certificate(&serial).await.map_err(|error| Problem::internal(&error))?;
+    row.ok_or_else(missing)
+}
+
+/// The certificate with the chain that is asked for, and where the others are.
+async fn with_chain(
+    server: &AcmeServer,
+    exchange: &Exchange,
+    (row, place): (&Certificate, &str),
+) -> Result<Answer, Problem> {
+    let chosen = exchange.capture("chain");
+    let chains = server.authority.door_chains(&row.intent.issuer).await.map_err(|error| Problem::internal(&error))?;
     let number: usize = if chosen.is_empty() { 0 } else { chosen.parse().map_err(|_| missing())? };
     let chain = chains.get(number).ok_or_else(missing)?;
     let mut text = pem::encode_line(pem::CERTIFICATE, &row.der);
@@ -36,8 +124,13 @@ pub(crate) async fn certificate(server: Arc<AcmeServer>, exchange: Exchange) -> 
         ..Answer::default()
     };
     for other in (0..chains.len()).filter(|other| *other != number) {
-        let place = if other == 0 { String::new() } else { format!("/{other}") };
-        answer = answer.link("alternate", exchange.url(&format!("order/{id}/cert{place}")));
+        let rest = if other == 0 { String::new() } else { format!("/{other}") };
+        answer = answer.link("alternate", exchange.url(&format!("{place}{rest}")));
     }
     Ok(answer)
+}
+
+/// RFC 9110 §5.6.7
+fn http_date(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::UTC).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }

@@ -29,10 +29,14 @@ struct ConfigRequest {
     terms_of_service: Option<Text>,
     website: Option<Text>,
     authorization_lifetime: Option<DurationSeconds>,
+    auto_renewal_max_duration: Option<DurationSeconds>,
 }
 
 /// Longest time for which a shown control may be good: that of the real server's authorizations.
 const LONGEST_AUTHORIZATION: u64 = 15 * 86_400;
+
+/// Longest time for which certificates may be renewed: a year.
+const LONGEST_RENEWAL: u64 = 366 * 86_400;
 
 /// `GET config/acme`
 pub(crate) async fn read(server: Arc<AcmeServer>, _call: Call) -> Result<Response, Fault> {
@@ -92,6 +96,12 @@ fn apply(settings: &mut Settings, request: ConfigRequest) -> Result<(), Fault> {
         let seconds = u64::try_from(stated.0).ok().filter(|seconds| (60..=LONGEST_AUTHORIZATION).contains(seconds));
         settings.authorization_lifetime = seconds.ok_or_else(|| {
             refuse(format!("authorization_lifetime must be from a minute to {LONGEST_AUTHORIZATION} seconds"))
+        })?;
+    }
+    if let Some(stated) = request.auto_renewal_max_duration {
+        let seconds = u64::try_from(stated.0).ok().filter(|seconds| *seconds <= LONGEST_RENEWAL);
+        settings.auto_renewal_max_duration = seconds.ok_or_else(|| {
+            refuse(format!("auto_renewal_max_duration must be from 0 (not offered) to {LONGEST_RENEWAL} seconds"))
         })?;
     }
     Ok(())

@@ -4,6 +4,7 @@ use crate::{
     exchange::{Answer, Exchange},
     problem::Problem,
     server::AcmeServer,
+    star::MIN_LIFETIME,
 };
 use serde_json::{Map, Value, json};
 use std::{net::IpAddr, sync::Arc};
@@ -20,6 +21,15 @@ pub(crate) async fn directory(server: Arc<AcmeServer>, exchange: Exchange) -> Re
     }
     if !settings.caa_identities.is_empty() {
         meta.insert("caaIdentities".to_owned(), json!(settings.caa_identities));
+    }
+    // RFC 8739 §3.2
+    if settings.auto_renewal_max_duration > 0 {
+        let offered = json!({
+            "min-lifetime": MIN_LIFETIME,
+            "max-duration": settings.auto_renewal_max_duration,
+            "allow-certificate-get": true,
+        });
+        meta.insert("auto-renewal".to_owned(), offered);
     }
     // RFC 9444 §4.4
     meta.insert("subdomainAuthAllowed".to_owned(), true.into());

@@ -7,7 +7,8 @@ use crate::{
     identifier::{DnsName, Identifier, Named, Written},
     problem::{Problem, ProblemType},
     records::{Authorization, Order, ancestors},
-    server::AcmeServer,
+    server::{AcmeServer, mount_ttl},
+    star::{AutoRenewal, Bounds},
     state::{AuthorizationStatus, OrderEvent, OrderStatus},
     storage::{AFTERLIFE, Issued, Stored, authorization_key, issued_key, open_key, order_key, proof_key},
 };
@@ -26,7 +27,7 @@ struct NewOrder {
     profile: Option<String>,
     replaces: Option<String>,
     #[serde(rename = "auto-renewal")]
-    auto_renewal: Option<serde::de::IgnoredAny>,
+    auto_renewal: Option<serde_json::Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -60,12 +61,10 @@ pub(crate) async fn new_order(server: Arc<AcmeServer>, exchange: Exchange) -> Re
     {
         return Err(Problem { retry_after: Some(seconds), ..Problem::busy() });
     }
-    if request.auto_renewal.is_some() {
-        return Err(Problem::malformed("automatic renewal (RFC 8739) is not offered"));
-    }
     let asked = names(&request.identifiers)?;
     let role = server.order_role(&exchange, request.profile.as_deref()).await?;
     check_role(&server, &signed, role.as_deref(), &asked).await?;
+    let auto_renewal = server.auto_renewal(&exchange, &request, role.as_deref()).await?;
     let (not_before, not_after) = times(&exchange, &request)?;
     let replaced = match &request.replaces {
         Some(id) => Some(server.replaceable(&signed, id, &asked).await?),
@@ -82,6 +81,7 @@ pub(crate) async fn new_order(server: Arc<AcmeServer>, exchange: Exchange) -> Re
         not_after,
         profile: request.profile,
         replaces: request.replaces,
+        auto_renewal,
         expires: exchange.now.checked_add(ORDER_LIFETIME).unwrap_or(Timestamp::MAX),
         created_at: exchange.now,
         error: None,
@@ -195,6 +195,7 @@ fn open_key_of(order: &Order) -> String {
         order.profile.clone().unwrap_or_default(),
         time(&order.not_before),
         time(&order.not_after),
+        order.auto_renewal.as_ref().map(|renewal| renewal.view().to_string()).unwrap_or_default(),
     ];
     what.extend(order.names.iter().map(ToString::to_string));
     open_key(&order.account, &what.iter().map(String::as_str).collect::<Vec<_>>())
@@ -223,6 +224,32 @@ impl AcmeServer {
             }
             None => Ok(exchange.scope.role(exchange.settings())?.map(str::to_owned)),
         }
+    }
+
+    /// What the order asks of automatic renewal (RFC 8739 §3.1.1).
+    async fn auto_renewal(
+        &self,
+        exchange: &Exchange,
+        request: &NewOrder,
+        role: Option<&str>,
+    ) -> Result<Option<AutoRenewal>, Problem> {
+        let Some(asked) = &request.auto_renewal else { return Ok(None) };
+        let most = exchange.settings().auto_renewal_max_duration;
+        if most == 0 {
+            return Err(Problem::malformed("\"auto-renewal\" (RFC 8739) is not offered here"));
+        }
+        for (member, stated) in [("notBefore", &request.not_before), ("notAfter", &request.not_after)] {
+            if let Some(text) = stated {
+                let shown: String = text.chars().take(100).collect();
+                let detail = format!("\"{member}\" ({shown}) cannot be asked for beside \"auto-renewal\"");
+                return Err(Problem::malformed(detail));
+            }
+        }
+        let longest = self.authority.longest_life(door_role(role), mount_ttl(&exchange.call.mount)).await;
+        let longest = longest.map_err(|error| Problem::from_authority(&error, ProblemType::Malformed))?;
+        let seconds = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let bounds = Bounds { longest_life: seconds(longest), max_duration: seconds(most) };
+        AutoRenewal::read(asked, bounds, exchange.now).map(Some)
     }
 
     /// An order of the same account for the same, that is still to be finalized.

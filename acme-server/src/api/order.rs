@@ -3,12 +3,13 @@
 use crate::{
     exchange::set,
     exchange::{Answer, Exchange, Signed},
-    problem::Problem,
+    problem::{Problem, ProblemType},
     records::Order,
     server::AcmeServer,
-    state::OrderStatus,
+    state::{OrderEvent, OrderStatus},
     storage::Stored,
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -19,7 +20,9 @@ pub(crate) const LOOK_AGAIN_SECONDS: u32 = 2;
 pub(crate) async fn order(server: Arc<AcmeServer>, exchange: Exchange) -> Result<Answer, Problem> {
     let id = exchange.capture("order").to_owned();
     let signed = exchange.by_account(&server, &format!("order/{id}")).await?;
-    signed.only_reads()?;
+    if !signed.is_post_as_get() {
+        return cancel(&server, &exchange, &signed).await;
+    }
     let order = find(&server, &exchange, &signed).await?;
     let mut answer = Answer::json(200, &view(&exchange, &order.value));
     if order.value.status == OrderStatus::Processing {
@@ -27,6 +30,30 @@ pub(crate) async fn order(server: Arc<AcmeServer>, exchange: Exchange) -> Result
         answer = answer.again_after(LOOK_AGAIN_SECONDS);
     }
     Ok(answer)
+}
+
+#[derive(Debug, Deserialize)]
+struct Change {
+    status: Option<String>,
+}
+
+/// Ends the renewal of an order (RFC 8739 §3.1.2), the only change a client may make to one.
+async fn cancel(server: &AcmeServer, exchange: &Exchange, signed: &Signed) -> Result<Answer, Problem> {
+    let change: Change = signed.parse()?;
+    if change.status.as_deref() != Some("canceled") {
+        let detail = "an order is read by POST-as-GET; the only change to it is \"status\": \"canceled\"";
+        return Err(Problem::malformed(detail));
+    }
+    let order = find(server, exchange, signed).await?.value;
+    let invalid = |detail: String| ProblemType::AutoRenewalCancellationInvalid.because(detail);
+    let state = if order.auto_renewal.is_some() {
+        format!("the order is {:?}, not valid", order.status).to_lowercase()
+    } else {
+        "the order has no automatic renewal to cancel".to_owned()
+    };
+    let why = invalid(state);
+    let stopped = server.stop_renewal((&order.account, &order.id), (OrderEvent::Canceled, why.clone())).await?;
+    Ok(Answer::json(200, &view(exchange, &stopped.ok_or(why)?)))
 }
 
 /// The order of the URL, as it is now; another account's does not exist.
@@ -65,8 +92,13 @@ pub(crate) fn view(exchange: &Exchange, order: &Order) -> Value {
     if let Some(error) = &order.error {
         set(&mut object, "error", error.to_value());
     }
-    if order.status == OrderStatus::Valid {
-        set(&mut object, "certificate", format!("{url}/cert"));
+    if let Some(renewal) = &order.auto_renewal {
+        set(&mut object, "auto-renewal", renewal.view());
+    }
+    match &order.auto_renewal {
+        _ if order.status != OrderStatus::Valid => {}
+        Some(_) => set(&mut object, "star-certificate", exchange.url(&format!("star/{}/{}", order.account, order.id))),
+        None => set(&mut object, "certificate", format!("{url}/cert")),
     }
     object
 }

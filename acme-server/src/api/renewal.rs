@@ -84,7 +84,8 @@ impl AcmeServer {
         }
         if let Some(other) = &found.value.replaced_by {
             let other = self.records.order(signed.account(), other).await?;
-            let holds = other.is_some_and(|other| other.value.at(self.now()).status != OrderStatus::Invalid);
+            let gone = |status| matches!(status, OrderStatus::Invalid | OrderStatus::Canceled);
+            let holds = other.is_some_and(|other| !gone(other.value.at(self.now()).status));
             if holds {
                 return Err(ProblemType::AlreadyReplaced.because("another order replaces that certificate already"));
             }

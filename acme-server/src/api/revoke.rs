@@ -45,6 +45,11 @@ pub(crate) async fn revoke(server: Arc<AcmeServer>, exchange: Exchange) -> Resul
         return Err(foreign());
     }
     exchange.note("serial", &facts.serial.to_string());
+    // RFC 8739 §3.1.3: whoever wants no such certificate any more cancels its order.
+    if server.records.issued(&facts.serial.to_string()).await?.is_some_and(|issued| issued.value.renewed) {
+        let detail = "the certificate is renewed automatically; cancel its order instead";
+        return Err(ProblemType::AutoRenewalRevocationNotSupported.because(detail));
+    }
     let may = match &signed {
         Ok(signed) => server.may_revoke(&exchange, signed.account(), &facts).await?,
         Err((_, key)) => key.spki() == facts.public_key,

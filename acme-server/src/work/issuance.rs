@@ -15,15 +15,16 @@ use crate::{
     records::Order,
     server::AcmeServer,
     settings::Settings,
+    star::{AutoRenewal, Period},
     state::{AuthorizationStatus, ChallengeStatus, OrderEvent, OrderStatus},
-    storage::{AFTERLIFE, Issued, Records, Stored, WORK, account_key, issued_key},
+    storage::{AFTERLIFE, Issued, Records, Stored, WORK, account_key, issued_key, order_key, star_key},
     validation::Question,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chancery_ca::{
     CaError,
     csr::Csr,
-    door::NamedOrder,
+    door::{DoorRole, NamedOrder},
     issuance::{Books, Certificate, Ledger},
     serial::SerialNumber,
     validity::{AskedValidity, MountTtl},
@@ -63,6 +64,8 @@ struct OrderBooks<'a> {
     progress: &'a Shared,
     issuer: String,
     now: Timestamp,
+    /// Which certificate of an order that renews it.
+    period: Option<Period>,
 }
 
 /// How an attempt ended.
@@ -76,6 +79,13 @@ impl Ledger for OrderBooks<'_> {
     fn intended(&self, serial: &SerialNumber) -> Result<Changes, StoreError> {
         let mut order = self.order.lock();
         let mut changes = Changes::default();
+        if order.value.status == OrderStatus::Valid {
+            // A renewal: until there is another, the certificate is the one before. Nothing is signed for an order that
+            // was canceled.
+            let place = order_key(&order.value.account, &order.value.id);
+            changes.expect_version(&self.records.view, &place, order.version);
+            return Ok(changes);
+        }
         let first = order.value.status.after(OrderEvent::Finalized);
         order.value.status = first.unwrap_or(order.value.status);
         order.value.serial = Some(serial.to_string());
@@ -92,7 +102,11 @@ impl Ledger for OrderBooks<'_> {
     }
 
     fn recorded(&self, at: Sequence) {
-        self.order.lock().version = at.0;
+        let mut order = self.order.lock();
+        if order.value.status != OrderStatus::Valid {
+            order.version = at.0;
+        }
+        drop(order);
         self.progress.lock().recorded = true;
     }
 
@@ -101,16 +115,43 @@ impl Ledger for OrderBooks<'_> {
         let mut changes = Changes::default();
         let ends = certificate.validity().not_after;
         let forgotten = ends.checked_add(AFTERLIFE).unwrap_or(Timestamp::MAX);
-        order.value.status = order.value.status.after(OrderEvent::Issued).ok_or(StoreError::Conflict)?;
+        if order.value.status != OrderStatus::Valid {
+            order.value.status = order.value.status.after(OrderEvent::Issued).ok_or(StoreError::Conflict)?;
+            changes.delete(&self.records.view, &format!("{WORK}{}", key(&order.value)));
+        }
+        order.value.serial = Some(certificate.serial().to_string());
+        order.value.issuer = Some(self.issuer.clone());
         order.value.certificate_ends = Some(ends);
-        order.value.csr = None;
         order.expires_at = Some(forgotten);
+        if self.period.is_some() {
+            self.turn(&mut order, &mut changes)?;
+        } else {
+            order.value.csr = None;
+        }
         self.records.replace_order(&mut changes, &order)?;
-        changes.delete(&self.records.view, &format!("{WORK}{}", key(&order.value)));
         let (account, id) = (order.value.account.clone(), order.value.id.clone());
-        let issued = Issued { account, order: id, replaced_by: None, ends };
+        let issued = Issued { account, order: id, replaced_by: None, renewed: self.period.is_some(), ends };
         changes.put_expiring(&self.records.view, &issued_key(&certificate.serial().to_string()), &issued, forgotten)?;
         Ok(changes)
+    }
+}
+
+impl OrderBooks<'_> {
+    /// The order's next certificate becomes due, in the commit of this one.
+    fn turn(&self, order: &mut Stored<Order>, changes: &mut Changes) -> Result<(), StoreError> {
+        if let Some(before) = star_key(&order.value) {
+            changes.delete(&self.records.view, &before);
+        }
+        let (Some(period), Some(renewal)) = (self.period, &mut order.value.auto_renewal) else { return Ok(()) };
+        renewal.made(period);
+        let end = renewal.end;
+        // RFC 8739 §3.3: such an order expires at its end.
+        order.value.expires = end;
+        order.expires_at = order.expires_at.max(end.checked_add(AFTERLIFE).ok());
+        if let Some(place) = star_key(&order.value) {
+            changes.put(&self.records.view, &place, &())?;
+        }
+        Ok(())
     }
 }
 
@@ -167,7 +208,8 @@ impl AcmeServer {
         }
     }
 
-    async fn sign(
+    /// The road of all certificates, also of those that are renewed.
+    pub(super) async fn sign(
         &self,
         mut order: Stored<Order>,
         csr: &str,
@@ -182,7 +224,11 @@ impl AcmeServer {
         let role = role_of(&order.value, &scope, &configured.settings)?;
         if order.value.status == OrderStatus::Ready {
             order.value.csr = Some(csr.to_owned());
-            self.check_authorizations(&order.value, &configured.settings).await?;
+            let methods = self.check_authorizations(&order.value).await?;
+            self.check_caa_records(&order.value, &methods, &configured.settings).await?;
+            if let Some(renewal) = &mut order.value.auto_renewal {
+                renewal.methods = methods;
+            }
         }
         let text = order.value.csr.clone().unwrap_or_default();
         let der = URL_SAFE_NO_PAD.decode(&text).map_err(|_| ProblemType::BadCsr.because("the request is gone"))?;
@@ -191,12 +237,19 @@ impl AcmeServer {
         let role = door_role(role.as_deref());
         let issuer = self.authority.door_issuer(role, scope.issuer.as_deref()).await.map_err(refused)?;
         let names = alternative_names(order.value.names.iter());
+        let period = match &order.value.auto_renewal {
+            Some(renewal) => Some(self.period(renewal, (role, mount)).await?),
+            None => None,
+        };
+        let (not_before, not_after) = match &period {
+            Some(period) => (period.not_before, Some(period.not_after)),
+            None => (order.value.not_before, order.value.not_after),
+        };
         let time = |time: Option<Timestamp>| time.map(|time| time.to_string()).unwrap_or_default();
-        let validity =
-            AskedValidity { ttl: 0, not_after: time(order.value.not_after), not_before: time(order.value.not_before) };
+        let validity = AskedValidity { ttl: 0, not_after: time(not_after), not_before: time(not_before) };
         let account = order.value.account.clone();
-        let books =
-            OrderBooks { records: &self.records, order: Mutex::new(order), progress, issuer: issuer.clone(), now };
+        let (records, order) = (&self.records, Mutex::new(order));
+        let books = OrderBooks { records, order, progress, issuer: issuer.clone(), now, period };
         let named = NamedOrder {
             role,
             issuer: Some(&issuer),
@@ -213,9 +266,22 @@ impl AcmeServer {
         Ok(())
     }
 
-    /// Authorizations may have been given up, or have run out, since the order became ready; CAA records may have changed
-    /// (RFC 8659 §3 is about the moment of issuance).
-    async fn check_authorizations(&self, order: &Order, settings: &Settings) -> Result<(), Problem> {
+    /// Which certificate is to be made. Its times are stated, so that no `max_ttl` bounds them on the road: it is asked here,
+    /// each time anew.
+    async fn period(&self, renewal: &AutoRenewal, (role, mount): (DoorRole<'_>, MountTtl)) -> Result<Period, Problem> {
+        let longest = self.authority.longest_life(role, mount).await;
+        let longest = longest.map_err(|error| Problem::from_authority(&error, ProblemType::Malformed))?;
+        if u64::try_from(renewal.longest_life()).is_ok_and(|life| life > longest) {
+            let life = renewal.longest_life();
+            let detail = format!("certificates of this order live {life} seconds, but {longest} are allowed now");
+            return Err(Problem::malformed(detail));
+        }
+        renewal.period(self.now()).ok_or_else(|| Problem::malformed("the order's end-date is past"))
+    }
+
+    /// Authorizations may have been given up, or have run out, since the order became ready. By what control of each name
+    /// was shown.
+    async fn check_authorizations(&self, order: &Order) -> Result<Vec<Option<ChallengeType>>, Problem> {
         let mut ways = Vec::new();
         for id in &order.authorizations {
             let found = self.records.authorization(&order.account, id).await?;
@@ -226,14 +292,24 @@ impl AcmeServer {
             let shown = found.challenges.iter().find(|challenge| challenge.status == ChallengeStatus::Valid);
             ways.push((shown.map(|challenge| challenge.kind), found));
         }
+        let way = |named: &Named| ways.iter().find(|(_, found)| found.covers(named)).and_then(|(way, _)| *way);
+        Ok(order.names.iter().map(way).collect())
+    }
+
+    /// CAA records may have changed: RFC 8659 §3 is about the moment of issuance.
+    pub(super) async fn check_caa_records(
+        &self,
+        order: &Order,
+        methods: &[Option<ChallengeType>],
+        settings: &Settings,
+    ) -> Result<(), Problem> {
         if settings.caa_identities.is_empty() {
             return Ok(());
         }
         let cluster = self.authority.cluster_path().await.map_err(|error| Problem::internal(&error))?;
         let account_url = format!("{cluster}/{}acme/account/{}", order.scope, order.account);
         let mut forbidden = Vec::new();
-        for named in &order.names {
-            let way = ways.iter().find(|(_, found)| found.covers(named)).and_then(|(way, _)| *way);
+        for (named, way) in order.names.iter().zip(methods.iter().copied().chain(std::iter::repeat(None))) {
             if let Err(problem) = self.check_caa(named, way, &account_url).await? {
                 forbidden.push(problem);
             }

@@ -122,6 +122,13 @@ impl Mount {
         again
     }
 
+    /// The same with another token.
+    pub(crate) fn restarted_on(&self, hsm: Hsm) -> Self {
+        let again = Self::on(self.store.clone(), hsm, self.knobs.clone());
+        again.clock.advance(self.clock.now().as_second() - NOW);
+        again
+    }
+
     fn on(store: Store, hsm: Hsm, knobs: Knobs) -> Self {
         let clock = ManualClock::at(NOW);
         let view = store.view("mount/1/");

@@ -18,3 +18,4 @@ mod jws;
 mod model;
 mod orders;
 mod renewal;
+mod star;

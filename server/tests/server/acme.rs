@@ -71,7 +71,8 @@ async fn what_is_no_signed_request_gets_a_problem_document() {
         ("application/json", "{}".to_owned(), 415),
         ("text/html", "x".repeat(100_000), 415),
     ] {
-        for path in ["acme/new-account", "roles/x/acme/new-order", "acme/order/1", "acme/revoke-cert"] {
+        for path in ["acme/new-account", "roles/x/acme/new-order", "acme/order/1", "acme/star/1/2", "acme/revoke-cert"]
+        {
             let answer = post(&running, path, content_type, body.clone()).await;
             let expected = if path.starts_with("roles") { 400 } else { status };
             assert_eq!(answer.status, expected, "{path} {content_type}: {}", answer.text);
@@ -79,6 +80,20 @@ async fn what_is_no_signed_request_gets_a_problem_document() {
             assert!(!answer.header("replay-nonce").is_empty());
             assert!(answer.json()["detail"].as_str().unwrap().len() > 10);
         }
+    }
+    running.appliance.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_renewed_is_asked_for_by_anybody_with_get() {
+    let running = serving().await;
+    let directory = running.stranger("GET", "/v1/pki/acme/directory", "").await;
+    assert_eq!(directory.json()["meta"]["auto-renewal"]["allow-certificate-get"], true);
+    for path in ["acme/star/1/2", "acme/star/1/2/1", "roles/x/acme/star/1/2"] {
+        let answer = running.stranger("GET", &format!("/v1/pki/{path}"), "").await;
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{path}: {}", answer.text);
+        let expected = if path.starts_with("roles") { 400 } else { 404 };
+        assert_eq!(answer.status, expected, "{path}: {}", answer.text);
     }
     running.appliance.shutdown().await;
 }
