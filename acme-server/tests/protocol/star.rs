@@ -209,6 +209,27 @@ async fn a_canceled_order_gives_no_certificate_any_more() {
     assert_eq!(mount.admin(Verb::List, "certs", json!({})).await.unwrap(), held);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_is_canceled_while_it_is_renewed_stays_canceled() {
+    let web = Web::start().await;
+    let mount = Mount::new(&web).await;
+    let mut client = mount.client(&web).await;
+    for number in 0..8 {
+        let end = mount.clock.now() + SignedDuration::from_secs(10 * DAY);
+        let (url, valid) = issued(&mut client, &json!({"end-date": end.to_string(), "lifetime": 2 * DAY})).await;
+        mount.clock.advance(HALF);
+        mount.tick().await.unwrap();
+        tokio::time::sleep(Duration::from_micros(200 * number)).await;
+        let canceled = client.post(&url, json!({"status": "canceled"})).await.ok();
+        assert_eq!(canceled["status"], "canceled");
+        settle(&mount).await;
+        settle(&mount).await;
+        assert_eq!(client.read(&url).await.ok()["status"], "canceled");
+        client.read(&star(&valid)).await.problem("autoRenewalCanceled", 403);
+        assert!(index(&mount).await.is_empty());
+    }
+}
+
 #[tokio::test]
 async fn clients_cancel_instead_of_revoking_and_what_operators_revoke_is_not_renewed() {
     let web = Web::start().await;
