@@ -41,25 +41,29 @@ pub struct AutoRenewal {
 
 /// What an order must keep to, in seconds.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
+pub struct Bounds {
     /// Longest life of one certificate.
-    pub(crate) longest_life: i64,
+    pub longest_life: i64,
     /// Longest time from the first certificate to `end-date` (`max-duration`, §3.2).
-    pub(crate) max_duration: i64,
+    pub max_duration: i64,
 }
 
 /// One certificate of the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Period {
+pub struct Period {
     nominal: Timestamp,
-    /// None leaves it to the role.
-    pub(crate) not_before: Option<Timestamp>,
-    pub(crate) not_after: Timestamp,
+    /// First second; none leaves it to the role.
+    pub not_before: Option<Timestamp>,
+    /// Last second.
+    pub not_after: Timestamp,
 }
 
 impl AutoRenewal {
     /// Reads what an order asks for. Members nobody knows are ignored (RFC 8555 §7.1).
-    pub(crate) fn read(asked: &Value, bounds: Bounds, now: Timestamp) -> Result<Self, Problem> {
+    ///
+    /// # Errors
+    /// `malformed`, with the member and its value.
+    pub fn read(asked: &Value, bounds: Bounds, now: Timestamp) -> Result<Self, Problem> {
         let asked = asked.as_object().ok_or_else(|| refuse("auto-renewal", asked, "is no object"))?;
         let end = time(asked, "end-date")?.ok_or_else(|| missing("end-date"))?;
         let lifetime = seconds(asked, "lifetime")?.ok_or_else(|| missing("lifetime"))?;
@@ -116,13 +120,15 @@ impl AutoRenewal {
     }
 
     /// Seconds that the longest of its certificates lives.
-    pub(crate) fn longest_life(&self) -> i64 {
+    #[must_use]
+    pub fn longest_life(&self) -> i64 {
         self.lifetime.saturating_add(self.padding())
     }
 
     /// The certificate that is to be made now. One that should have been made while the server was away is left out for
     /// the one that follows it. None where the end has come.
-    pub(crate) fn period(&self, now: Timestamp) -> Option<Period> {
+    #[must_use]
+    pub fn period(&self, now: Timestamp) -> Option<Period> {
         if now >= self.end {
             return None;
         }
@@ -145,7 +151,7 @@ impl AutoRenewal {
     }
 
     /// Notes that this certificate was made.
-    pub(crate) fn made(&mut self, period: Period) {
+    pub fn made(&mut self, period: Period) {
         self.first.get_or_insert(period.nominal);
         let next = later(period.nominal, self.lifetime);
         self.due = (next < self.end).then(|| later(next, -self.padding()));

@@ -4,7 +4,9 @@ use chancery_acme_server::{
     identifier::{Named, Written},
     jwk::ALGORITHMS,
     jws::{Jws, Signer},
+    star::{AutoRenewal, Bounds},
 };
+use jiff::Timestamp;
 
 /// A signed request. Whatever is accepted has one signer and an algorithm that is offered.
 pub fn acme_jws(data: &[u8]) {
@@ -31,4 +33,26 @@ pub fn acme_identifier(data: &[u8]) {
     assert_eq!(Named::parse(&written).as_ref(), Ok(&named));
     assert!(written.value.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase()));
     assert!(!written.value.contains(['/', '@', '\\', '"']));
+}
+
+/// What an order asks of automatic renewal. Whatever is accepted keeps to its bounds, and comes to an end.
+pub fn acme_auto_renewal(data: &[u8]) {
+    let Ok(asked) = serde_json::from_slice(data) else { return };
+    let bounds = Bounds { longest_life: 10 * 86_400, max_duration: 366 * 86_400 };
+    let start = Timestamp::UNIX_EPOCH;
+    let Ok(mut renewal) = AutoRenewal::read(&asked, bounds, start) else { return };
+    assert!(renewal.longest_life() <= bounds.longest_life);
+    let mut now = start;
+    for number in 0.. {
+        assert!(number <= bounds.max_duration / chancery_acme_server::star::MIN_LIFETIME + 1, "no end: {renewal:?}");
+        let Some(period) = renewal.period(now) else { return };
+        assert!(period.not_after <= renewal.end);
+        if let Some(not_before) = period.not_before {
+            assert!(not_before <= period.not_after && renewal.start.is_none_or(|start| start <= not_before));
+            assert!(period.not_after.as_second() - not_before.as_second() <= bounds.longest_life);
+        }
+        renewal.made(period);
+        let Some(due) = renewal.due else { return };
+        now = now.max(due);
+    }
 }

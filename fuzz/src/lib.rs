@@ -16,7 +16,7 @@ mod requests;
 mod ssh;
 mod validation;
 
-pub use acme::{acme_identifier, acme_jws};
+pub use acme::{acme_auto_renewal, acme_identifier, acme_jws};
 pub use appliance::{audit_verify, config_toml, config_vault, shares, store_records};
 pub use authorities::{ca_bundle, cel_program};
 pub use engines::{
@@ -32,7 +32,8 @@ pub use validation::{acme_caa, acme_dns_persist, acme_redirect, acme_tls_alpn};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 33] = [
+pub const TARGETS: [Target; 34] = [
+    ("acme_auto_renewal", acme_auto_renewal),
     ("acme_caa", acme_caa),
     ("acme_dns_persist", acme_dns_persist),
     ("acme_identifier", acme_identifier),
