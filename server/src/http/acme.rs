@@ -34,5 +34,9 @@ pub(crate) fn is_nonce_path(door: &Door, path: &str) -> bool {
 }
 
 fn is_protocol(door: &Door, path: &str) -> bool {
+    // Every request with a body comes by here, so the mount is looked for only where it may matter.
+    if !path.contains("/acme/") {
+        return false;
+    }
     door.core.mounts.route(path).is_some_and(|(mounted, rest)| mounted.entry.kind == "pki" && is_protocol_path(rest))
 }
