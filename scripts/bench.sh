@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # `chancery bench` against the bare handler, a development server of the same (release) build and, with
-# REFERENCE=/path/to/bao, OpenBao, all in one sitting; prints one table as docs/performance.md has it.
+# REFERENCE=/path/to/bao, OpenBao, all in one sitting; prints the tables that docs/performance.md has. The second one says what
+# certificates cost beside the sum of their parts, which the examples beside BARE_HANDLER (`*_parts`) measure on the
+# server's core, and with SHIM how close signing comes to a bare loop of C_Sign in as many sessions.
 #
 # With SHIM=/path/to/libchancery_pkcs11_shim.so keys in a token behind a millisecond of network are measured too. The
 # server has the first core, the load the second. BENCH_SECONDS sets the length of a row (default 4), ROWS keeps the
-# figures as JSON lines, ONLY=bare,chancery,network,reference leaves parts out, WORKS='pki|ssh' all rows whose name does not match.
+# figures as JSON lines, ONLY=bare,parts,chancery,network,reference leaves parts out, WORKS='pki|ssh' all rows whose name does not match.
 # usage: bench.sh CHANCERY BARE_HANDLER
 set -euo pipefail
 CHANCERY=$(realpath "$1")
@@ -12,12 +14,14 @@ BARE=$(realpath "$2")
 SELF=$(realpath "$0")
 if [ "$(nproc)" -gt 1 ] && command -v taskset >/dev/null; then SERVER='taskset -c 0' LOAD='taskset -c 1'; else SERVER='' LOAD=''; fi
 BENCH_SECONDS=${BENCH_SECONDS:-4}
-PARTS=,${ONLY:-bare,chancery,network,reference},
+PARTS=,${ONLY:-bare,parts,chancery,network,reference},
+EXAMPLES=$(dirname "$BARE")
 INSIDE=${INSIDE:-}
 [ -n "$INSIDE" ] || WORK=$(mktemp -d)
 ROWS=${ROWS:-$WORK/rows}
 export CHANCERY LOAD BENCH_SECONDS WORK ROWS
-[ -n "$INSIDE" ] || : > "$ROWS"
+COSTS=$WORK/costs
+[ -n "$INSIDE" ] || : > "$ROWS" > "$COSTS"
 STARTED=()
 trap 'for pid in "${STARTED[@]}"; do kill "$pid" 2>/dev/null || true; done; rm -rf "$WORK"' EXIT
 
@@ -54,6 +58,9 @@ measure_bare() {
     done
     row "$name" 'sign, ECDSA P-256' transit --key p256 --operation sign
     row "$name" 'sign, Ed25519' transit --key ed25519 --operation sign
+    request
+    row "$name" 'pki sign, P-256 request, stored' pki --csr "$WORK/csr.pem"
+    row "$name" 'ssh sign, P-256 CA key, recorded' ssh
     unset CHANCERY_ADDR CHANCERY_CACERT CHANCERY_TOKEN
     kill "${STARTED[-1]}"
     rm -f "$WORK/bare.log"
@@ -81,10 +88,27 @@ measure_chancery() {
     measure_certificates Chancery
 }
 
-# measure_certificates SERVER [SUFFIX]
-measure_certificates() {
+# What a certificate cannot do without, each alone, in files where the server has its own.
+measure_parts() {
+    title 'the parts of a certificate'
+    local tool
+    for tool in sign_parts row_parts certificate_parts ssh_parts acme_parts; do
+        # shellcheck disable=SC2086
+        $SERVER "$EXAMPLES/$tool" | tee -a "$COSTS" >&2
+    done
+    [ -n "${SHIM:-}" ] || return 0
+    # shellcheck disable=SC2086
+    CHANCERY_SHIM_DELAY=1000 $SERVER "$EXAMPLES/sign_parts" network "$SHIM" | tee -a "$COSTS" >&2
+}
+
+request() {
     openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=bench.dev.test -keyout /dev/null \
         2> /dev/null > "$WORK/csr.pem"
+}
+
+# measure_certificates SERVER [SUFFIX]
+measure_certificates() {
+    request
     "$CHANCERY" write pki/roles/unstored allow_any_name=true key_type=ec key_bits=256 max_ttl=72h no_store=true > /dev/null
     row "$1" "pki issue, P-256 leaf, stored${2:-}" pki
     row "$1" "pki sign, P-256 request, stored${2:-}" pki --csr "$WORK/csr.pem"
@@ -203,6 +227,36 @@ table() {
     }
 }
 
+# What a certificate costs beside the sum of its parts, once with audit lines that name the request, once with the bodies in
+# them; then how many signatures a second of those that a bare loop makes.
+sums() {
+    jq -rn --slurpfile costs "$COSTS" --slurpfile rows "$ROWS" '
+        def cost($part): [$costs[] | select(.part == $part) | .cpu_us][0];
+        def cpu($server; $name): [$rows[] | select(.server == $server and .name == $name) | .server_cpu_us_per_request][0];
+        def hundredths: . * 100 | round / 100;
+        def tenths: . * 10 | round / 10;
+        cost("C_Sign, ECDSA P-256") as $sign | cost("verify after sign, ECDSA P-256") as $verify
+        | ["work", "bare handler, two lines", "read and verify what is asked", "encode", "C_Sign", "verify it", "row", "sum", "server CPU", "times the sum", "with the bodies in the lines"]
+        , [range(11) | "---"]
+        , ( ["pki sign, P-256 request, stored", "pki sign, P-256 request, stored", "read a request and verify it, P-256", "approve and encode a certificate", "row of a certificate, 16 to a commit"]
+          , ["pki sign, P-256 request, not stored", "pki sign, P-256 request, stored", "read a request and verify it, P-256", "approve and encode a certificate", null]
+          , ["ssh sign, P-256 CA key, recorded", "ssh sign, P-256 CA key, recorded", "read an SSH key", "encode an SSH certificate", "row of an SSH certificate, 16 to a commit"]
+          | . as [$work, $bare, $read, $encode, $row]
+          | cpu("Chancery"; $work) as $ours | select($ours)
+          | [cpu("bare handler"; $bare), cost($read), cost($encode), $sign, $verify, (if $row then cost($row) else 0 end)] as $parts
+          | select($parts | all)
+          | ($parts | add) as $sum
+          | (cpu("bare handler, bodies in its lines"; $bare) // $parts[0]) as $bodies
+          | [$work, ($parts[] | "\(tenths) µs"), "\($sum | tenths) µs", "\($ours) µs", "\($ours / $sum | hundredths)",
+             "\($ours / ($sum - $parts[0] + $bodies) | hundredths)"] )
+        | "| " + join(" | ") + " |"'
+    jq -rn --slurpfile costs "$COSTS" --slurpfile rows "$ROWS" '
+        [$costs[] | select(.part | startswith("C_Sign in a bare loop"))][0] as $loop | select($loop)
+        | "", "\($loop.part), 1 ms a call: \($loop.per_second)/s",
+          ($rows[] | select(.server == "Chancery" and (.name | contains("1 ms a call")) and (.name | contains("encrypt") | not))
+          | "\(.name): \(.requests_per_second)/s, \(.requests_per_second / $loop.per_second * 100 | round) % of it")'
+}
+
 if [ "$INSIDE" = table ]; then
     trap - EXIT
     table
@@ -217,6 +271,7 @@ if wanted bare; then
     measure_bare 'bare handler' 8399
     measure_bare 'bare handler, bodies in its lines' 8387 bodies
 fi
+if wanted parts; then measure_parts; fi
 if wanted chancery; then
     title 'chancery dev (TLS, policies, audit; the CA and the seal in SoftHSM)'
     # shellcheck disable=SC2086
@@ -225,3 +280,4 @@ fi
 if wanted network && [ -n "${SHIM:-}" ]; then measure_network; fi
 if wanted reference && [ -n "${REFERENCE:-}" ]; then measure_reference; fi
 table
+if wanted parts; then sums; fi

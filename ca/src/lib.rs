@@ -178,6 +178,7 @@ impl CertificateAuthority {
             })
             .await;
         self.cache.write().clear();
+        self.answers.take_back();
         result
     }
 

@@ -23,6 +23,7 @@ mod response;
 pub use request::OcspQuery;
 
 use crate::{CertificateAuthority, authority::Authority, error::CaError, issuer::Usage, publication::Lineage};
+use chancery_engine::response::Standing;
 use chancery_store::{Certificate as Row, CertificateState, Revocation};
 use jiff::Timestamp;
 use request::CertificateId;
@@ -30,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use x509_ocsp::OcspResponse;
 
-pub(crate) use answers::Answers;
+pub(crate) use answers::{Answers, BELIEVED};
 
 /// Most certificates in one request.
 pub const MOST_CERTIFICATES: usize = 32;
@@ -64,6 +65,8 @@ pub struct OcspAnswer {
     pub cacheable: Option<Cacheable>,
     /// The HSM is away or busy: ask again.
     pub is_late: bool,
+    /// For how long it may be given to whoever asks the same; none for what was signed for one.
+    pub standing: Option<Standing>,
 }
 
 /// For how long an answer may be kept.
@@ -91,8 +94,13 @@ impl Status {
 }
 
 impl OcspAnswer {
+    /// An answer that nobody gets again.
+    fn for_one(der: Vec<u8>, cacheable: Option<Cacheable>) -> Self {
+        Self { der: der.into(), cacheable, is_late: false, standing: None }
+    }
+
     fn error(response: &OcspResponse) -> Result<Self, CaError> {
-        Ok(Self { der: response::encoded(response)?.into(), cacheable: None, is_late: false })
+        Ok(Self::for_one(response::encoded(response)?, None))
     }
 
     fn late() -> Result<Self, CaError> {
@@ -138,6 +146,7 @@ impl CertificateAuthority {
         if let Some(answer) = self.answers.believed(&key, now) {
             return Ok(answer);
         }
+        let seen = self.answers.times_forgotten();
         let lineage = self.lineage(authority, issuer)?;
         let row = self.store.certificates().by_serial(self.mount(), id.serial.as_bytes()).await?;
         let status = Status::of(row.as_ref(), &lineage);
@@ -145,22 +154,22 @@ impl CertificateAuthority {
             && stored.status == status
             && now < stored.next_update
         {
-            return Ok(self.answers.keep(key, &stored, now));
+            return Ok(self.answers.keep(key, &stored, now, seen));
         }
         let _turn = self.answers.turn()?;
         let said = self.said(authority, id.clone(), (status, row.as_ref())).await?;
         let signed = self.sign_answer(authority, &lineage, &[said], None).await?;
         let Some(next_update) = signed.next_update else {
-            return Ok(OcspAnswer { der: signed.der.into(), cacheable: None, is_late: false });
+            return Ok(OcspAnswer::for_one(signed.der, None));
         };
         let stored = answers::StoredAnswer { status, this_update: signed.this_update, next_update, der: signed.der };
         if status == Status::Unknown {
             // Whoever makes up serial numbers shall not fill memory or storage.
             let cacheable = Some(Cacheable { this_update: stored.this_update, next_update });
-            return Ok(OcspAnswer { der: stored.der.into(), cacheable, is_late: false });
+            return Ok(OcspAnswer::for_one(stored.der, cacheable));
         }
         self.store_answer(&key, &stored).await?;
-        Ok(self.answers.keep(key, &stored, now))
+        Ok(self.answers.keep(key, &stored, now, seen))
     }
 
     /// An answer for nobody else: with a nonce, or about several certificates.
@@ -185,7 +194,7 @@ impl CertificateAuthority {
         }
         let _turn = self.answers.turn()?;
         let signed = self.sign_answer(authority, &lineage, &certificates, query.nonce.as_deref()).await?;
-        Ok(OcspAnswer { der: signed.der.into(), cacheable: None, is_late: false })
+        Ok(OcspAnswer::for_one(signed.der, None))
     }
 
     /// The issuers a responder speaks for.

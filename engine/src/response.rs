@@ -2,7 +2,12 @@
 
 use crate::{fault::Fault, secret::SecretBytes, secret::SecretString};
 use serde::Serialize;
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 /// A successful answer, or one that carries data beside a failure (batches).
 #[derive(Debug, Default)]
@@ -23,6 +28,16 @@ pub struct Response {
     pub noted: Vec<(&'static str, String)>,
     /// What a wrapping endpoint already wrapped (`sys/wrapping/wrap`, `rewrap`); the edge renders it as `wrap_info`.
     pub wrap_info: Option<WrapInfo>,
+    /// For how long the edge may give the same answer to whoever asks by the same URL. Only a published route says so.
+    pub standing: Option<Standing>,
+}
+
+/// That an engine stands by an answer: it may go out again as it is without the engine being asked.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// For how long at most.
+    pub lasts: Duration,
+    word: Weak<()>,
 }
 
 /// The label of an answer; the edge owns the numbers.
@@ -173,6 +188,20 @@ pub struct WrapInfo {
     /// Accessor of the token inside, where a login was wrapped.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub wrapped_accessor: String,
+}
+
+impl Standing {
+    /// It stands for as long as `lasts`, and no longer than anybody has `word`.
+    #[must_use]
+    pub fn on(word: &Arc<()>, lasts: Duration) -> Self {
+        Self { lasts, word: Arc::downgrade(word) }
+    }
+
+    /// Whether the engine still stands by it.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.word.strong_count() > 0
+    }
 }
 
 impl Response {

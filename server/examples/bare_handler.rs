@@ -4,6 +4,8 @@
 //! `cargo run --release --example bare_handler -- 127.0.0.1:8399 [audit file] [bodies]` serves `POST /v1/transit/OPERATION/KEY`
 //! over TLS with a certificate of its own and over plain HTTP on the next port: `encrypt`, `decrypt` and `rewrap` with
 //! AES-256-GCM (one text or `batch_input`), `sign` with Ed25519 where the key is called `ed25519`, else with P-256.
+//! `POST /v1/pki/sign/ROLE` and `/v1/ssh/sign/ROLE` get answers of the size that the appliance gives, without anything of
+//! a certificate being done for them.
 //! With `bodies` its lines hold request and answer as they are, so that what a log of a batch cannot do without, the
 //! copy and the write, is part of the floor too.
 //! `chancery bench transit --against https://127.0.0.1:8399 --key bench` measures it.
@@ -24,7 +26,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hyper_util::{rt::TokioExecutor, rt::TokioIo, server::conn::auto, service::TowerToHyperService};
 use serde::{Deserialize, Serialize};
-use std::{fs::File, io::Write, net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, fs::File, io::Write, net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_rustls::TlsAcceptor;
 
@@ -32,6 +34,8 @@ struct Floor {
     key: LessSafeKey,
     p256: EcdsaKeyPair,
     ed25519: Ed25519KeyPair,
+    certificate: String,
+    ssh_certificate: String,
     audit: mpsc::UnboundedSender<Vec<u8>>,
     /// Whether lines hold the bodies.
     bodies: bool,
@@ -73,7 +77,85 @@ enum Outcome {
     Signature(String),
 }
 
+/// The body of `pki/sign` or `ssh/sign`.
+#[derive(Deserialize)]
+struct CertificateInput<'a> {
+    #[serde(borrow)]
+    csr: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    public_key: Option<Cow<'a, str>>,
+    ttl: &'a str,
+}
+
+/// The answer, in Vault's envelope.
+#[derive(Serialize)]
+struct CertificateOutput<'a> {
+    request_id: &'a str,
+    lease_id: &'a str,
+    renewable: bool,
+    lease_duration: u64,
+    data: CertificateData<'a>,
+    wrap_info: Option<()>,
+    warnings: Option<()>,
+    auth: Option<()>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum CertificateData<'a> {
+    X509 {
+        ca_chain: [&'a str; 2],
+        certificate: &'a str,
+        expiration: u64,
+        issuing_ca: &'a str,
+        not_before: u64,
+        serial_number: &'a str,
+    },
+    Ssh {
+        issuer_id: &'a str,
+        serial_number: &'a str,
+        signed_key: &'a str,
+    },
+}
+
 impl Floor {
+    fn certificate(&self, body: &[u8]) -> Vec<u8> {
+        let input: CertificateInput<'_> = serde_json::from_slice(body).unwrap();
+        assert!(!input.ttl.is_empty());
+        let data = match (&input.csr, &input.public_key) {
+            (Some(csr), _) => {
+                assert!(csr.starts_with("-----BEGIN"));
+                CertificateData::X509 {
+                    ca_chain: [&self.certificate; 2],
+                    certificate: &self.certificate,
+                    expiration: 1_800_000_000,
+                    issuing_ca: &self.certificate,
+                    not_before: 1_799_996_400,
+                    serial_number: "01:93:6f:2a:5b:00:51:9c:7e:2d:d0:4c:a1:f3:88:15:6b:c2:97:0e",
+                }
+            }
+            (None, key) => {
+                assert!(key.as_deref().unwrap().starts_with("ssh-"));
+                CertificateData::Ssh {
+                    issuer_id: "c8368dfe-1e4b-419f-b557-76d3d78a5e82",
+                    serial_number: "193610a5a8f34c21",
+                    signed_key: &self.ssh_certificate,
+                }
+            }
+        };
+        let output = CertificateOutput {
+            request_id: "0b9a4f3e-6f0e-4a53-8d6f-2f2f5f0f1e3d",
+            lease_id: "",
+            renewable: false,
+            lease_duration: 0,
+            data,
+            wrap_info: None,
+            warnings: None,
+            auth: None,
+        };
+        serde_json::to_vec(&output).unwrap()
+    }
+
     fn seal(&self, mut bytes: Vec<u8>) -> Outcome {
         let mut nonce = [0_u8; 12];
         aws_lc_rs::rand::fill(&mut nonce).unwrap();
@@ -92,11 +174,11 @@ impl Floor {
     }
 
     /// An audit line; the one of an answer holds the request once more, as Vault's does.
-    fn record(&self, kind: &str, (operation, key): (&str, &str), bodies: &[&[u8]]) {
-        let mut line = format!(
-            "{{\"type\":\"{kind}\",\"time\":\"2026-01-01T00:00:00Z\",\"request\":{{\"path\":\"transit/{operation}/{key}\"}}"
-        )
-        .into_bytes();
+    fn record(&self, kind: &str, path: [&str; 3], bodies: &[&[u8]]) {
+        let path = path.join("/");
+        let mut line =
+            format!("{{\"type\":\"{kind}\",\"time\":\"2026-01-01T00:00:00Z\",\"request\":{{\"path\":\"{path}\"}}")
+                .into_bytes();
         if self.bodies {
             for body in bodies {
                 line.extend_from_slice(b",\"data\":");
@@ -127,21 +209,26 @@ impl Floor {
 
 async fn handle(
     State(floor): State<Arc<Floor>>,
-    Path((operation, key)): Path<(String, String)>,
+    Path((mount, operation, key)): Path<(String, String, String)>,
     body: Bytes,
 ) -> impl IntoResponse {
-    let input: Input<'_> = serde_json::from_slice(&body).unwrap();
-    floor.record("request", (&operation, &key), &[&body]);
+    let path = [mount.as_str(), operation.as_str(), key.as_str()];
+    floor.record("request", path, &[&body]);
+    let answer = if mount == "transit" { transit(&floor, &operation, &key, &body) } else { floor.certificate(&body) };
+    floor.record("response", path, &[&body, &answer]);
+    ([("content-type", "application/json")], answer)
+}
+
+fn transit(floor: &Floor, operation: &str, key: &str, body: &[u8]) -> Vec<u8> {
+    let input: Input<'_> = serde_json::from_slice(body).unwrap();
     let data = if input.batch_input.is_empty() {
         let Input { plaintext, ciphertext, input, .. } = input;
-        Data::One(floor.work(&operation, &key, &Item { plaintext, ciphertext, input }))
+        Data::One(floor.work(operation, key, &Item { plaintext, ciphertext, input }))
     } else {
-        let results = input.batch_input.iter().map(|item| floor.work(&operation, &key, item));
+        let results = input.batch_input.iter().map(|item| floor.work(operation, key, item));
         Data::Batch { batch_results: results.collect() }
     };
-    let answer = serde_json::to_vec(&Output { data }).unwrap();
-    floor.record("response", (&operation, &key), &[&body, &answer]);
-    ([("content-type", "application/json")], answer)
+    serde_json::to_vec(&Output { data }).unwrap()
 }
 
 /// Writes whatever has gathered since the last write, once.
@@ -202,9 +289,22 @@ async fn main() {
     tokio::spawn(write_audit(lines, file));
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[7; 32]).unwrap());
     let p256 = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
-    let floor = Floor { key, p256, ed25519: Ed25519KeyPair::generate().unwrap(), audit, bodies };
+    let signed = rcgen::generate_simple_self_signed(vec![
+        "bench.dev.test".to_owned(),
+        "as-long-as-what-else-stands-in-a-certificate.dev.test".to_owned(),
+    ])
+    .unwrap();
+    let floor = Floor {
+        key,
+        p256,
+        ed25519: Ed25519KeyPair::generate().unwrap(),
+        certificate: signed.cert.pem(),
+        ssh_certificate: format!("ssh-ed25519-cert-v01@openssh.com {}\n", STANDARD.encode([7; 536])),
+        audit,
+        bodies,
+    };
     let router = Router::new()
-        .route("/v1/transit/{operation}/{key}", post(handle))
+        .route("/v1/{mount}/{operation}/{key}", post(handle))
         // As much as the appliance takes.
         .layer(axum::extract::DefaultBodyLimit::max(32 << 20))
         .with_state(Arc::new(floor));

@@ -9,6 +9,7 @@
 //! | `conditional` | 304 for what the client has already |
 //! | `acme` | signed requests become a parameter, HEAD fetches nonces |
 //! | `ocsp` | OCSP requests in bodies and paths become a parameter |
+//! | `standing` | answers that go out again as they are |
 //! | `errand` | a request is finished although its client hung up |
 //! | `request` | method, path, headers and body become a request |
 //! | `body` | JSON, forms and query strings become one JSON object |
@@ -24,6 +25,7 @@ mod ocsp;
 pub(crate) mod patience;
 pub(crate) mod request;
 pub(crate) mod response;
+mod standing;
 pub mod tls;
 
 pub use body::BodyLimits;

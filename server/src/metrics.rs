@@ -36,6 +36,7 @@ pub struct Metrics {
     connections: AtomicU64,
     handshake_failures: AtomicU64,
     panics: AtomicU64,
+    given_again: AtomicU64,
 }
 
 #[derive(Default)]
@@ -61,6 +62,7 @@ impl Default for Metrics {
             connections: AtomicU64::new(0),
             handshake_failures: AtomicU64::new(0),
             panics: AtomicU64::new(0),
+            given_again: AtomicU64::new(0),
         }
     }
 }
@@ -91,12 +93,26 @@ impl Metrics {
 }
 
 impl InFlight<'_> {
+    /// When the request came in.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
     /// Counts the request by what it was and what came of it.
     pub(crate) fn finish(self, kind: &str, operation: Operation, reply: &Reply) {
+        self.count(kind, operation, result_index(reply));
+    }
+
+    /// The same for an answer that was there already.
+    pub(crate) fn finish_again(self, kind: &str, operation: Operation) {
+        self.metrics.given_again.fetch_add(1, Relaxed);
+        self.count(kind, operation, 0);
+    }
+
+    fn count(self, kind: &str, operation: Operation, result: usize) {
         let elapsed = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let kind = KINDS.iter().position(|known| *known == kind).unwrap_or(KINDS.len() - 1);
         let operation = OPERATIONS.iter().position(|known| *known == operation).unwrap_or(0);
-        let result = result_index(reply);
         let index = (kind * OPERATIONS.len() + operation) * RESULTS.len() + result;
         let Some(series) = self.metrics.requests.get(index) else { return };
         series.count.fetch_add(1, Relaxed);
@@ -153,6 +169,11 @@ pub fn render(core: &Core) -> String {
     page.counter("chancery_connections_total", "Connections accepted.", &metrics.connections);
     page.counter("chancery_tls_handshake_failures_total", "TLS handshakes that failed.", &metrics.handshake_failures);
     page.counter("chancery_handler_panics_total", "Handlers that crashed.", &metrics.panics);
+    page.counter(
+        "chancery_answers_given_again_total",
+        "Published answers that went out again without their engine being asked.",
+        &metrics.given_again,
+    );
     let unsigned = core.audit.unsigned_lines().to_string();
     page.single("chancery_audit_unsigned_lines", "gauge", "Audit lines since the last checkpoint.", &unsigned);
     page.head("chancery_mounts", "gauge", "Mounts in service.");

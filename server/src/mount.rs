@@ -21,7 +21,10 @@ use chancery_engine::{Engine, Fault, MountPoint};
 use chancery_store::{Changes, Page, Store, View};
 use factory::Factory;
 use router::Router;
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Weak},
+};
 use table::canonical_path;
 
 /// Kinds and paths that exist once and cannot be mounted, moved or removed.
@@ -116,6 +119,13 @@ impl Mounts {
     pub fn route<'p>(&self, path: &'p str) -> Option<(Arc<Mounted>, &'p str)> {
         let router = self.router.load();
         router.find(path).map(|(mounted, rest)| (Arc::clone(mounted), rest))
+    }
+
+    /// The mount that serves `path`, where that is still `mounted` as it was.
+    pub(crate) fn still_served_by(&self, path: &str, mounted: &Weak<Mounted>) -> Option<Arc<Mounted>> {
+        let router = self.router.load();
+        let (found, _) = router.find(path)?;
+        std::ptr::eq(Arc::as_ptr(found), mounted.as_ptr()).then(|| Arc::clone(found))
     }
 
     /// The mount exactly at `path`, spelled with or without a trailing slash; auth mounts with their `auth/`.

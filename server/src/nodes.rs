@@ -73,6 +73,11 @@ impl Nodes {
         self.catch_up(core, &mut position).await.map_err(|_| Fault::Busy { retry_after: BOUND })
     }
 
+    /// The same where nothing need be waited for.
+    pub(crate) fn is_followed(&self, core: &Core) -> bool {
+        !core.store.is_shared() || self.is_fresh()
+    }
+
     fn is_fresh(&self) -> bool {
         let read_at = self.read_at.load(Ordering::Acquire);
         read_at != 0 && self.now().saturating_sub(read_at) < BOUND_MICROSECONDS

@@ -83,10 +83,14 @@ pub async fn handle(core: &Core, mut request: Request) -> Audited<Reply> {
 
     // 7, 8: the engine does the work; tokens, leases and wrapping follow from what it answered.
     let repeats = repeats_data(request.path.as_str());
-    let outcome = match decided {
+    let mut outcome = match decided {
         Ok(decision) => act(core, request, decision).await,
         Err(fault) => Err(fault),
     };
+    // What is given again is not audited again.
+    if let Ok((response, _)) = &mut outcome {
+        response.standing = None;
+    }
 
     // The last use of a counted token ends it, whatever came of the request.
     if let Some(identity) = &trail.identity

@@ -1,7 +1,7 @@
 //! `ocsp`, `ocsp/*req`: the door hands both over as base64 in `req`.
 
 use super::caching::{self, Validity};
-use crate::{CertificateAuthority, serial::SerialNumber};
+use crate::{CertificateAuthority, ocsp::BELIEVED, serial::SerialNumber};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{
     Engine as _, alphabet,
@@ -62,11 +62,13 @@ async fn answer(engine: &CertificateAuthority, request: &[u8]) -> Result<Respons
         let validity = Validity {
             etag: &format!("\"{tag}\""),
             this_update: cacheable.this_update,
-            next_update: cacheable.next_update,
+            // It may go out again for as long: a cache must not keep it beyond its end even then.
+            next_update: cacheable.next_update.checked_sub(BELIEVED).unwrap_or(cacheable.next_update),
             rhythm: None,
         };
         raw.headers = caching::headers(&validity, engine.now());
     }
+    response.standing = answer.standing;
     if answer.is_late {
         raw.headers.push(("retry-after", COME_BACK.to_owned()));
         return Ok(response.disposed(Disposition::Chosen(503)));

@@ -7,7 +7,7 @@ use super::{
     request::{CertificateId, HashName},
 };
 use crate::{CertificateAuthority, authority::Authority, error::CaError, serial::SerialNumber, storage};
-use chancery_engine::Fault;
+use chancery_engine::{Fault, response::Standing};
 use chancery_store::Changes;
 use futures_util::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
@@ -15,13 +15,19 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Release},
+        },
+    },
     time::{Duration, Instant},
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// How long what is in memory is believed without a look at the inventory: another process may have revoked.
-const BELIEVED: SignedDuration = SignedDuration::from_secs(1);
+pub(crate) const BELIEVED: SignedDuration = SignedDuration::from_secs(1);
 
 /// Answers in memory, of about a kilobyte each.
 const MOST_IN_MEMORY: usize = 50_000;
@@ -54,11 +60,15 @@ struct Kept {
     answer: OcspAnswer,
     checked_at: Timestamp,
     next_update: Timestamp,
+    /// Dropped with the rest, which tells the edge that the answer no longer stands.
+    word: Arc<()>,
 }
 
 /// What the responder keeps in memory.
 pub(crate) struct Answers {
     kept: RwLock<HashMap<Key, Kept>>,
+    /// Grows with everything that is forgotten, so that what was looked up before is not kept after it.
+    forgotten: AtomicU64,
     issuers: RwLock<Arc<IssuerIndex>>,
     at_once: Semaphore,
     pub(super) responders: super::responder::Responders,
@@ -68,6 +78,7 @@ impl Default for Answers {
     fn default() -> Self {
         Self {
             kept: RwLock::default(),
+            forgotten: AtomicU64::new(0),
             issuers: RwLock::default(),
             at_once: Semaphore::new(MOST_AT_ONCE),
             responders: super::responder::Responders::default(),
@@ -96,6 +107,16 @@ impl StoredAnswer {
     }
 }
 
+impl Kept {
+    /// The answer for somebody who asks now.
+    fn answer_at(&self, now: Timestamp) -> OcspAnswer {
+        let believed = BELIEVED.saturating_sub(now.duration_since(self.checked_at).abs());
+        let left = believed.min(self.next_update.duration_since(now));
+        let lasts = Duration::try_from(left).unwrap_or_default();
+        OcspAnswer { standing: Some(Standing::on(&self.word, lasts)), ..self.answer.clone() }
+    }
+}
+
 impl Answers {
     pub(super) fn issuers(&self, authority: &Authority) -> Arc<IssuerIndex> {
         let known = Arc::clone(&self.issuers.read());
@@ -112,28 +133,48 @@ impl Answers {
         let all = self.kept.read();
         let kept = all.get(key)?;
         let is_fresh = now.duration_since(kept.checked_at).abs() < BELIEVED && now < kept.next_update;
-        is_fresh.then(|| kept.answer.clone())
+        is_fresh.then(|| kept.answer_at(now))
     }
 
-    pub(super) fn keep(&self, key: Key, stored: &StoredAnswer, now: Timestamp) -> OcspAnswer {
+    /// Goes before the look at the inventory that ends in [`Answers::keep`].
+    pub(super) fn times_forgotten(&self) -> u64 {
+        self.forgotten.load(Acquire)
+    }
+
+    /// The answer, which is kept unless something was forgotten since the inventory was looked at.
+    pub(super) fn keep(&self, key: Key, stored: &StoredAnswer, now: Timestamp, seen: u64) -> OcspAnswer {
         let cacheable = Cacheable { this_update: stored.this_update, next_update: stored.next_update };
-        let answer = OcspAnswer { der: stored.der.as_slice().into(), cacheable: Some(cacheable), is_late: false };
+        let answer = OcspAnswer::for_one(stored.der.clone(), Some(cacheable));
+        let kept = Kept { answer, checked_at: now, next_update: stored.next_update, word: Arc::default() };
+        let answer = kept.answer_at(now);
         let mut all = self.kept.write();
+        if self.forgotten.load(Acquire) != seen {
+            return OcspAnswer { standing: None, ..answer };
+        }
         if all.len() >= MOST_IN_MEMORY {
             // Rare, and what is asked for is back at once.
             all.clear();
         }
-        all.insert(key, Kept { answer: answer.clone(), checked_at: now, next_update: stored.next_update });
+        all.insert(key, kept);
         answer
     }
 
     /// Forgets what was said of a certificate.
     pub(crate) fn forget(&self, serial: &[u8]) {
-        self.kept.write().retain(|key, _| key.serial.as_bytes() != serial);
+        let mut all = self.kept.write();
+        self.forgotten.fetch_add(1, Release);
+        all.retain(|key, _| key.serial.as_bytes() != serial);
+    }
+
+    /// Forgets what was said of all certificates: it may be said differently from now on, or not at all.
+    pub(crate) fn take_back(&self) {
+        let mut all = self.kept.write();
+        self.forgotten.fetch_add(1, Release);
+        all.clear();
     }
 
     pub(crate) fn forget_all(&self) {
-        self.kept.write().clear();
+        self.take_back();
         *self.issuers.write() = Arc::default();
         self.responders.forget();
     }
@@ -194,6 +235,7 @@ impl CertificateAuthority {
         key: &Key,
         now: Timestamp,
     ) -> Result<Option<StoredAnswer>, CaError> {
+        let seen = self.answers.times_forgotten();
         let row = self.store.certificates().by_serial(self.mount(), key.serial.as_bytes()).await?;
         let Ok(lineage) = self.lineage(authority, &key.issuer) else { return Ok(None) };
         let Some(signer) = &lineage.signer else { return Ok(None) };
@@ -208,7 +250,7 @@ impl CertificateAuthority {
         let Some(next_update) = signed.next_update else { return Ok(None) };
         let stored = StoredAnswer { status, this_update: signed.this_update, next_update, der: signed.der };
         if self.answers.kept.read().contains_key(key) {
-            self.answers.keep(key.clone(), &stored, now);
+            self.answers.keep(key.clone(), &stored, now, seen);
         }
         Ok(Some(stored))
     }

@@ -7,6 +7,7 @@ use super::{
     errand::ToTheEnd,
     request,
     response::{HttpResponse, bare, page, render},
+    standing::StandingAnswers,
 };
 use crate::{
     audit::{Audited, Exemption},
@@ -28,14 +29,20 @@ pub(crate) struct Door {
     pub(crate) open_metrics: bool,
     /// Bytes of large bodies that may still be taken.
     pub(crate) large_bodies: Arc<Semaphore>,
+    /// What goes out again without being asked for anew.
+    pub(crate) standing: StandingAnswers,
 }
 
 impl Door {
     /// Answers one HTTP request.
     pub(crate) async fn answer(&self, client: SocketAddr, request: Request<Incoming>) -> HttpResponse {
+        if let Some(answer) = self.standing.find(&self.core, &request) {
+            return answer;
+        }
         let path = request.uri().path();
         if path.starts_with("/v1/") {
-            return self.api(client, request).await;
+            // Boxed, because its kilobytes would be moved for every answer that stands, too.
+            return Box::pin(self.api(client, request)).await;
         }
         match path {
             "/livez" => page(StatusCode::OK, "text/plain", b"ok\n".to_vec()),
@@ -64,6 +71,7 @@ impl Door {
         let (parts, incoming) = request.into_parts();
         let asks_help = request::asks_help(&parts);
         let conditions = Conditions::of(&parts);
+        let (method, uri) = (parts.method.clone(), parts.uri.clone());
         let (request, held) = match request::read(parts, incoming, client, self).await {
             Ok(read) => read,
             Err(refusal) => return *refusal,
@@ -76,7 +84,7 @@ impl Door {
             drop(held);
             audited
         });
-        let response = render(match work.await {
+        let mut response = render(match work.await {
             Ok(audited) => audited,
             // The panic's own text may hold anything; the hook has written where it happened.
             Err(_) => {
@@ -86,6 +94,7 @@ impl Door {
                 Audited::exempt(Reply::new(id, Err(fault)), Exemption::Crashed)
             }
         });
+        self.standing.keep(&self.core, (&method, &uri), &mut response);
         conditions.apply(response)
     }
 

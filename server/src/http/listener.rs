@@ -4,6 +4,7 @@ use super::{
     body::BodyLimits,
     door::Door,
     patience::{Activity, Patient},
+    standing::StandingAnswers,
     tls::{Tls, TlsError, TlsSource},
 };
 use crate::core::Core;
@@ -96,6 +97,7 @@ impl Bound {
             limits: self.config.limits,
             open_metrics: self.config.open_metrics,
             large_bodies: Arc::new(Semaphore::new(LARGE_BODY_BYTES)),
+            standing: StandingAnswers::default(),
         });
         let connections = Arc::new(Semaphore::new(CONNECTIONS));
         let tls = self.tls.clone();

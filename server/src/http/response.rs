@@ -6,7 +6,10 @@ use crate::{
 };
 use axum::body::Body;
 use bytes::Bytes;
-use chancery_engine::{Fault, Response as Answer, SecretBytes, response::Disposition};
+use chancery_engine::{
+    Fault, Response as Answer, SecretBytes,
+    response::{Disposition, RawBody, Standing},
+};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use hyper::body::{self as http_body, Frame, SizeHint};
 use std::{
@@ -23,12 +26,24 @@ pub(crate) type HttpResponse = Response<Body>;
 const VERSION_HEADER: HeaderName = HeaderName::from_static("x-chancery-version");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// Beside an answer that an engine stands by, among the response's extensions.
+#[derive(Clone)]
+pub(crate) struct Stands {
+    pub(crate) standing: Standing,
+    pub(crate) body: Bytes,
+}
+
 /// Renders an answer.
 pub(crate) fn render(audited: Audited<Reply>) -> HttpResponse {
     let mut reply = audited.into_inner();
+    if let Ok(answer) = &mut reply.outcome
+        && let Some(raw) = answer.raw.take()
+    {
+        return outside_envelope(raw, status(answer.disposition, false), answer.standing.take());
+    }
     let large = match &mut reply.outcome {
         Ok(answer) if answer.data.as_ref().is_some_and(|data| data.expose().len() > LARGE_ANSWER_BYTES) => {
-            answer.data.take_if(|_| answer.raw.is_none() && !reply.repeats_data)
+            answer.data.take_if(|_| !reply.repeats_data)
         }
         _ => None,
     };
@@ -38,10 +53,8 @@ pub(crate) fn render(audited: Audited<Reply>) -> HttpResponse {
     }
 }
 
-/// `large`: the answer's data, taken out of it so that it need not be copied into an envelope.
-fn success(reply: &Reply, answer: &Answer, large: Option<SecretBytes>) -> HttpResponse {
-    let empty = answer.is_empty() && answer.warnings.is_empty() && large.is_none();
-    let status = match answer.disposition {
+fn status(disposition: Disposition, empty: bool) -> StatusCode {
+    match disposition {
         Disposition::Done if empty => StatusCode::NO_CONTENT,
         Disposition::Done => StatusCode::OK,
         Disposition::Accepted => StatusCode::ACCEPTED,
@@ -49,21 +62,32 @@ fn success(reply: &Reply, answer: &Answer, large: Option<SecretBytes>) -> HttpRe
         Disposition::AbsentWithData => StatusCode::NOT_FOUND,
         Disposition::InternalFailedInPart => StatusCode::INTERNAL_SERVER_ERROR,
         Disposition::Chosen(code) => StatusCode::from_u16(code).unwrap_or(StatusCode::OK),
-    };
-    if let Some(raw) = &answer.raw {
-        let mut response = respond(status, HeaderValue::from_static(raw.content_type), raw.bytes.clone());
-        for (name, value) in &raw.headers {
-            if let Ok(value) = HeaderValue::from_str(value) {
-                // Links are one a field; everything else replaces what the edge says by itself.
-                if *name == "link" {
-                    response.headers_mut().append(*name, value);
-                } else {
-                    response.headers_mut().insert(*name, value);
-                }
+    }
+}
+
+fn outside_envelope(raw: RawBody, status: StatusCode, standing: Option<Standing>) -> HttpResponse {
+    let body = Bytes::from(raw.bytes);
+    let mut response = respond(status, HeaderValue::from_static(raw.content_type), body.clone());
+    for (name, value) in raw.headers {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            // Links are one a field; everything else replaces what the edge says by itself.
+            if name == "link" {
+                response.headers_mut().append(name, value);
+            } else {
+                response.headers_mut().insert(name, value);
             }
         }
-        return response;
     }
+    if let Some(standing) = standing {
+        response.extensions_mut().insert(Stands { standing, body });
+    }
+    response
+}
+
+/// `large`: the answer's data, taken out of it so that it need not be copied into an envelope.
+fn success(reply: &Reply, answer: &Answer, large: Option<SecretBytes>) -> HttpResponse {
+    let empty = answer.is_empty() && answer.warnings.is_empty() && large.is_none();
+    let status = status(answer.disposition, empty);
     if let Some(data) = large {
         let (mut before, mut behind) = (Vec::new(), Vec::new());
         envelope_before_data(reply, answer, &mut before);

@@ -23,6 +23,8 @@ mod revocation;
 #[cfg(test)]
 mod routes;
 #[cfg(test)]
+mod standing;
+#[cfg(test)]
 mod sys_ceremonies;
 #[cfg(test)]
 mod sys_endpoints;

@@ -8,7 +8,7 @@ use chancery_store::Store;
 use serde_json::json;
 use std::{path::Path, process::Command};
 
-async fn with_certificate(running: &Running) -> (String, String) {
+pub(crate) async fn with_certificate(running: &Running) -> (String, String) {
     let write = async |path: &str, body: serde_json::Value| {
         let answer = running.root("POST", &format!("/v1/{path}"), &body.to_string()).await;
         assert!(answer.status < 300, "{path}: {}", answer.text);
@@ -23,7 +23,7 @@ async fn with_certificate(running: &Running) -> (String, String) {
     (text(&root), text(&leaf))
 }
 
-fn openssl(place: &Path, arguments: &[&str]) -> String {
+pub(crate) fn openssl(place: &Path, arguments: &[&str]) -> String {
     let output = Command::new("openssl").args(arguments).current_dir(place).output().unwrap();
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
