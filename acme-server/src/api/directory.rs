@@ -2,6 +2,7 @@
 
 use crate::{
     exchange::{Answer, Exchange},
+    limits,
     problem::Problem,
     server::AcmeServer,
     star::MIN_LIFETIME,
@@ -56,8 +57,8 @@ pub(crate) async fn directory(server: Arc<AcmeServer>, exchange: Exchange) -> Re
 
 /// `GET new-nonce`, `HEAD new-nonce`
 pub(crate) async fn new_nonce(server: Arc<AcmeServer>, exchange: Exchange) -> Result<Answer, Problem> {
-    if let Some(client) = exchange.call.client {
-        let waiting = server.limits.nonces.take(client.ip(), exchange.now);
+    if let Some(client) = client(&exchange) {
+        let waiting = server.limits.nonces.take(client, exchange.now);
         waiting
             .map_err(|seconds| Problem::rate_limited("too many nonces were asked for from this address", seconds))?;
     }
@@ -90,7 +91,7 @@ impl AcmeServer {
 /// Roles a directory lists.
 const MOST_PROFILES: usize = 100;
 
-/// The address a request came from, where it is known.
+/// The network a request came from, where it is known.
 pub(crate) fn client(exchange: &Exchange) -> Option<IpAddr> {
-    exchange.call.client.map(|client| client.ip())
+    exchange.call.client.map(|client| limits::network(client.ip()))
 }
