@@ -2,7 +2,9 @@
 //! server of our own. Speaks to whatever speaks ACME, so that two servers are measured by the same command.
 
 mod dns;
+mod http;
 
+use self::http::Http;
 use super::{LoadFlags, load::Measured, process};
 use crate::{
     failure::{Failure, Result},
@@ -18,8 +20,11 @@ use serde_json::json;
 use std::{
     fmt::Display,
     net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::task::JoinSet;
@@ -42,6 +47,16 @@ pub(crate) struct AcmeFlags {
     /// Certificate (PEM) that the server's own is checked with
     #[arg(long, env = "CHANCERY_CACERT", value_name = "FILE")]
     authority: PathBuf,
+    /// Speak HTTP/1.1 although the server offers HTTP/2
+    #[arg(long)]
+    http1: bool,
+}
+
+/// What was measured, and how often the clients asked for it.
+struct Outcome {
+    measured: Measured,
+    /// HTTP requests while it was measured.
+    requests: u64,
 }
 
 fn failed(what: &str, why: impl Display) -> Failure {
@@ -56,16 +71,19 @@ pub(super) fn run(flags: &AcmeFlags, output: &Output) -> Result<()> {
         flags.load.connections, flags.load.seconds, flags.directory
     ));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let measured =
+    let outcome =
         runtime.map_err(|error| Failure::local("cannot start threads").because(error))?.block_on(drive(flags))?;
-    report(&measured, flags, output)
+    report(&outcome, flags, output)
 }
 
-async fn drive(flags: &AcmeFlags) -> Result<Measured> {
+async fn drive(flags: &AcmeFlags) -> Result<Outcome> {
     let dns = Arc::new(Dns::start(flags.dns).await?);
+    let asked = Arc::new(AtomicU64::new(0));
     let mut clients = JoinSet::new();
     for number in 0..flags.load.connections {
-        clients.spawn(Client::new(number, Arc::clone(&dns), flags.directory.clone(), flags.authority.clone()));
+        // Each client has its own connection and keeps it.
+        let http = Http::new(&flags.authority, flags.http1, Arc::clone(&asked))?;
+        clients.spawn(Client::new(number, Arc::clone(&dns), flags.directory.clone(), http));
     }
     let clients = clients.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
     let pid = flags.load.pid.or_else(|| port(&flags.directory).and_then(process::listening_on));
@@ -77,9 +95,9 @@ async fn drive(flags: &AcmeFlags) -> Result<Measured> {
         workers.spawn(client.work(begin, end));
     }
     tokio::time::sleep_until(begin.into()).await;
-    let before = pid.and_then(process::cpu_time);
+    let (before, asked_before) = (pid.and_then(process::cpu_time), asked.load(Ordering::Relaxed));
     tokio::time::sleep_until(end.into()).await;
-    let after = pid.and_then(process::cpu_time);
+    let (after, asked_after) = (pid.and_then(process::cpu_time), asked.load(Ordering::Relaxed));
     let mut latencies = Vec::new();
     for outcome in workers.join_all().await {
         latencies.extend(outcome?);
@@ -87,7 +105,8 @@ async fn drive(flags: &AcmeFlags) -> Result<Measured> {
     let memory =
         resting.zip(pid.and_then(process::peak_memory)).map(|(resting, peak)| process::Memory { resting, peak });
     let cpu = after.zip(before).map(|(after, before)| after.saturating_sub(before));
-    Ok(Measured::of(end.duration_since(begin), latencies, cpu, memory))
+    let measured = Measured::of(end.duration_since(begin), latencies, cpu, memory);
+    Ok(Outcome { measured, requests: asked_after.saturating_sub(asked_before) })
 }
 
 fn port(url: &str) -> Option<u16> {
@@ -103,13 +122,13 @@ struct Client {
 }
 
 impl Client {
-    async fn new(number: usize, dns: Arc<Dns>, directory: String, authority: PathBuf) -> Result<Self> {
-        let account = register(directory, &authority).await?;
+    async fn new(number: usize, dns: Arc<Dns>, directory: String, http: Http) -> Result<Self> {
+        let account = register(directory, http).await?;
         let key = KeyPair::generate().map_err(|error| Failure::local("a key could not be made").because(error))?;
         Ok(Self { number, account, key, dns })
     }
 
-    /// Orders certificates until the end; how long each took, in microseconds.
+    /// Orders certificates until the end; how long each took that came while it was measured, in microseconds.
     async fn work(self, begin: Instant, end: Instant) -> Result<Vec<u32>> {
         let mut latencies = Vec::new();
         for count in 0_u64.. {
@@ -118,7 +137,8 @@ impl Client {
                 break;
             }
             self.order(&format!("n{count}-{}.bench.test", self.number)).await?;
-            if started >= begin && Instant::now() <= end {
+            let came = Instant::now();
+            if came >= begin && came <= end {
                 latencies.push(u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX));
             }
         }
@@ -156,15 +176,20 @@ impl Client {
     }
 }
 
-async fn register(directory: String, authority: &Path) -> Result<Account> {
+async fn register(directory: String, http: Http) -> Result<Account> {
     let wanted = NewAccount { contact: &[], terms_of_service_agreed: true, only_return_existing: false };
-    let builder = Account::builder_with_root(authority)
-        .map_err(|error| Failure::local(format!("{} cannot be used", authority.display())).because(error))?;
-    let made = builder.create(&wanted, directory, None).await;
+    let made = Account::builder_with_http(Box::new(http)).create(&wanted, directory, None).await;
     made.map(|(account, _)| account).map_err(|error| failed("the server makes no account", error))
 }
 
-fn report(measured: &Measured, flags: &AcmeFlags, output: &Output) -> Result<()> {
+/// How often a client asked for one certificate.
+fn per_certificate(outcome: &Outcome) -> f64 {
+    let count = |number: u64| u32::try_from(number).map_or(f64::NAN, f64::from);
+    count(outcome.requests) / count(outcome.measured.requests.max(1))
+}
+
+fn report(outcome: &Outcome, flags: &AcmeFlags, output: &Output) -> Result<()> {
+    let measured = &outcome.measured;
     let machine = json!({
         "work": "acme newOrder to certificate",
         "connections": flags.load.connections,
@@ -174,6 +199,7 @@ fn report(measured: &Measured, flags: &AcmeFlags, output: &Output) -> Result<()>
         "p50_us": measured.quantile(50, 100),
         "p95_us": measured.quantile(95, 100),
         "p99_us": measured.quantile(99, 100),
+        "http_requests_per_request": per_certificate(outcome),
         "server_cpu_us_per_request": measured.cpu_per_request(),
         "server_memory_before": measured.memory.map(|memory| memory.resting),
         "server_memory_most": measured.memory.map(|memory| memory.peak),
@@ -189,6 +215,7 @@ fn report(measured: &Measured, flags: &AcmeFlags, output: &Output) -> Result<()>
     for (label, share) in [("p50", 50), ("p95", 95), ("p99", 99)] {
         pairs.push((label, format!("{} µs", measured.quantile(share, 100))));
     }
+    pairs.push(("HTTP requests per certificate", format!("{:.1}", per_certificate(outcome))));
     pairs.push(("Server CPU per certificate", cpu));
     output.pairs(&pairs, &machine)
 }
