@@ -99,6 +99,11 @@ impl Engine for Front {
         self.authority.revoke_lease(internal).await
     }
 
+    async fn begin(&self, mount: Arc<MountPoint>) -> Result<(), Fault> {
+        let issuing = self.authority.begin(Arc::clone(&mount)).await;
+        issuing.and(self.acme.begin(mount).await)
+    }
+
     async fn tick(&self, mount: Arc<MountPoint>, now: Timestamp) -> Result<(), Fault> {
         let issuing = self.authority.tick(Arc::clone(&mount), now).await;
         let serving = self.acme.tick(mount, now).await;

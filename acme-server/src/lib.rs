@@ -18,11 +18,13 @@
 //! | certificates that renew themselves | `star.rs`, `work/star.rs` |
 //! | what goes on behind requests, and after a restart | `work.rs`, `work/` |
 //! | what is stored, and when it ends | [`records`], `storage.rs` |
+//! | what is remembered of it | `cache.rs` |
 //! | how much one client may ask for | `limits.rs` |
 //! | how it shares a mount with the engine | [`front`] |
 
 mod api;
 mod binding;
+mod cache;
 pub mod challenge;
 mod exchange;
 pub mod front;

@@ -288,28 +288,33 @@ impl Problem {
         Self { subproblems: parts, ..Self::new(same.unwrap_or(ProblemType::Compound), detail) }
     }
 
-    /// The document.
+    /// The document. Whom it is about stands in a part of it, since RFC 8555 §6.7.1 forbids "identifier" at the top level.
     #[must_use]
     pub fn to_value(&self) -> Value {
-        let mut document = self.members.clone();
-        document.insert("type".to_owned(), format!("{NAMESPACE}{}", self.kind.name()).into());
-        document.insert("detail".to_owned(), self.detail.as_str().into());
+        let mut document = self.head();
         document.insert("status".to_owned(), self.status.into());
+        let own = self.identifier.as_ref().filter(|_| self.subproblems.is_empty()).map(|_| self);
+        let parts: Vec<Value> = own.into_iter().chain(&self.subproblems).map(Self::part).collect();
+        if !parts.is_empty() {
+            document.insert("subproblems".to_owned(), parts.into());
+        }
+        Value::Object(document)
+    }
+
+    /// RFC 8555 §6.7.1 shows parts without a status of their own.
+    fn part(&self) -> Value {
+        let mut document = self.head();
         if let Some((kind, value)) = self.identifier.as_deref() {
             document.insert("identifier".to_owned(), json!({ "type": kind, "value": value }));
         }
-        if !self.subproblems.is_empty() {
-            let parts = self.subproblems.iter().map(|part| {
-                let mut part = part.to_value();
-                // RFC 8555 §6.7.1 shows parts without a status of their own.
-                if let Some(members) = part.as_object_mut() {
-                    members.remove("status");
-                }
-                part
-            });
-            document.insert("subproblems".to_owned(), parts.collect());
-        }
         Value::Object(document)
+    }
+
+    fn head(&self) -> Map<String, Value> {
+        let mut document = self.members.clone();
+        document.insert("type".to_owned(), format!("{NAMESPACE}{}", self.kind.name()).into());
+        document.insert("detail".to_owned(), self.detail.as_str().into());
+        document
     }
 
     /// The document's text.
@@ -366,6 +371,9 @@ mod tests {
             })
         );
         assert_eq!(Problem::of_parts("x", vec![part("a.example")]), part("a.example"));
+        let alone = part("a.example").to_value();
+        assert_eq!((alone.get("identifier"), &alone["status"]), (None, &json!(400)));
+        assert_eq!(alone["subproblems"], json!([problem.subproblems[0].part()]));
         let mixed = vec![part("a.example"), Problem::malformed("no")];
         assert_eq!(Problem::of_parts("x", mixed).kind, ProblemType::Compound);
     }

@@ -36,6 +36,9 @@ pub struct Account {
     /// Whether it ever got a certificate.
     #[serde(default)]
     pub has_certificates: bool,
+    /// Whether it ever showed control of everything below a name (RFC 9444): only then such proofs are looked for.
+    #[serde(default)]
+    pub proved_below: bool,
 }
 
 /// An order.
@@ -87,6 +90,9 @@ pub struct Order {
     /// End of the certificate.
     #[serde(default)]
     pub certificate_ends: Option<Timestamp>,
+    /// The certificate in DER, where this process has just made it; what is stored of it is in the inventory.
+    #[serde(skip)]
+    pub der: Option<Vec<u8>>,
 }
 
 /// An authorization.

@@ -95,7 +95,7 @@ impl AcmeServer {
             Nonces::new(knobs.nonce_reject).map_err(|error| Fault::Dependency(format!("getrandom: {error}")))?;
         Ok(Arc::new(Self {
             authority,
-            records: Records { store, view: view.view("acme") },
+            records: Records::new(store, view.view("acme")),
             clock,
             nonces,
             limits: Limits::default(),
@@ -212,8 +212,13 @@ impl Service for AcmeServer {
         crate::routes::table()
     }
 
+    async fn begin(self: Arc<Self>, mount: Arc<MountPoint>) -> Result<(), Fault> {
+        self.resume(mount_ttl(&mount));
+        Ok(())
+    }
+
     async fn tick(self: Arc<Self>, mount: Arc<MountPoint>, now: Timestamp) -> Result<(), Fault> {
-        self.resume(mount_ttl(&mount)).await.map_err(|problem| Fault::Dependency(problem.to_string()))?;
+        self.resume(mount_ttl(&mount));
         self.renew_due(mount_ttl(&mount));
         for _ in 0..MOST_SWEEPS {
             let swept = self.records.sweep(now, SWEEP_LIMIT).await;
@@ -226,6 +231,7 @@ impl Service for AcmeServer {
 
     fn forget(&self) {
         self.forget_settings();
+        self.records.forget();
     }
 
     fn changed_elsewhere(&self, keys: &[&str]) {

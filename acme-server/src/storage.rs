@@ -19,15 +19,21 @@
 //! found by the store's index of expiry; nothing is ever searched for.
 
 use crate::{
+    cache::{Cache, Pending},
     problem::Problem,
     records::{Account, Authorization, Order},
     settings::Settings,
 };
 use aws_lc_rs::digest;
-use chancery_store::{Changes, Page, Store, StoreError, View};
+use chancery_store::{Changes, Page, Sequence, Store, StoreError, View};
 use data_encoding::{BASE32HEX_NOPAD, HEXLOWER};
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
 
 /// How long an order or authorization is shown after its end.
 pub(crate) const AFTERLIFE: SignedDuration = SignedDuration::from_hours(24);
@@ -60,17 +66,141 @@ pub(crate) struct Issued {
     pub(crate) ends: Timestamp,
 }
 
+/// An object that most requests look at, so that it is worth remembering.
+#[derive(Debug, Clone)]
+pub(crate) enum Kept {
+    Account(Box<Account>),
+    Order(Box<Order>),
+    Authorization(Box<Authorization>),
+}
+
+/// One kind of such objects.
+pub(crate) trait Object: Clone + Serialize + DeserializeOwned {
+    /// Where it lies.
+    fn key(&self) -> String;
+    fn keep(self) -> Kept;
+    fn kept(kept: Kept) -> Option<Self>;
+}
+
+macro_rules! object {
+    ($kind:ident, $key:expr) => {
+        impl Object for $kind {
+            fn key(&self) -> String {
+                let key: fn(&Self) -> String = $key;
+                key(self)
+            }
+
+            fn keep(self) -> Kept {
+                Kept::$kind(Box::new(self))
+            }
+
+            fn kept(kept: Kept) -> Option<Self> {
+                if let Kept::$kind(object) = kept { Some(*object) } else { None }
+            }
+        }
+    };
+}
+
+object!(Account, |account| account_key(&account.id));
+object!(Order, |order| order_key(&order.account, &order.id));
+object!(Authorization, |authorization| authorization_key(&authorization.account, &authorization.id));
+
+/// Changes that are gathered for one commit, with the objects among them.
+#[derive(Debug, Default)]
+pub(crate) struct Edit {
+    changes: Changes,
+    objects: Vec<(String, Stored<Kept>)>,
+}
+
+impl Deref for Edit {
+    type Target = Changes;
+
+    fn deref(&self) -> &Changes {
+        &self.changes
+    }
+}
+
+impl DerefMut for Edit {
+    fn deref_mut(&mut self) -> &mut Changes {
+        &mut self.changes
+    }
+}
+
 /// Records of one mount.
 #[derive(Debug, Clone)]
 pub(crate) struct Records {
     pub(crate) store: Store,
     pub(crate) view: View,
+    /// None where other servers write the database too.
+    cache: Option<Arc<Cache>>,
 }
 
 impl Records {
+    pub(crate) fn new(store: Store, view: View) -> Self {
+        let cache = (!store.is_shared()).then(Arc::default);
+        Self { store, view, cache }
+    }
+
     pub(crate) async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<Stored<T>>, StoreError> {
         let Some(entry) = self.view.read(key).await? else { return Ok(None) };
         Ok(Some(Stored { value: entry.decode()?, version: entry.version, expires_at: entry.expires_at }))
+    }
+
+    async fn object<T: Object>(&self, key: &str) -> Result<Option<Stored<T>>, StoreError> {
+        let Some(cache) = &self.cache else { return self.read(key).await };
+        let ticket = match cache.look(key) {
+            Ok(Stored { value, version, expires_at }) => {
+                return Ok(T::kept(value).map(|value| Stored { value, version, expires_at }));
+            }
+            Err(ticket) => ticket,
+        };
+        let found = self.read::<T>(key).await?;
+        if let Some(Stored { value, version, expires_at }) = found.clone() {
+            cache.fill(key, ticket, Stored { value: value.keep(), version, expires_at });
+        }
+        Ok(found)
+    }
+
+    /// Forgets what is remembered of the database.
+    pub(crate) fn forget(&self) {
+        if let Some(cache) = &self.cache {
+            cache.clear();
+        }
+    }
+
+    /// The changes, and what is to be told when they are durable.
+    pub(crate) fn begin(&self, edit: Edit) -> (Changes, Pending) {
+        let pending = self.cache.as_ref().map(|cache| cache.pending(edit.objects));
+        (edit.changes, pending.unwrap_or_default())
+    }
+
+    /// Commits, as [`Store::commit`] does.
+    pub(crate) async fn commit(&self, edit: Edit) -> Result<Sequence, StoreError> {
+        let (changes, pending) = self.begin(edit);
+        let at = self.store.commit(changes).await?;
+        pending.settle(at.0);
+        Ok(at)
+    }
+
+    /// Commits what `attempt` read and computed, as [`Store::transact`] does.
+    pub(crate) async fn transact<T, E, F, Fut>(&self, name: &'static str, attempt: F) -> Result<T, E>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<(Edit, T), E>>,
+        E: From<StoreError>,
+    {
+        let last = Mutex::new(Pending::default());
+        let begun = || async {
+            // That of the attempt before: what it read is read again.
+            drop(std::mem::take(&mut *last.lock()));
+            let (edit, outcome) = attempt().await?;
+            let (changes, pending) = self.begin(edit);
+            *last.lock() = pending;
+            Ok::<_, E>((changes, outcome))
+        };
+        let (at, outcome) = self.store.transact_at(name, begun).await?;
+        last.into_inner().settle(at.0);
+        Ok(outcome)
     }
 
     pub(crate) async fn settings(&self) -> Result<Settings, StoreError> {
@@ -78,7 +208,7 @@ impl Records {
     }
 
     pub(crate) async fn account(&self, id: &str) -> Result<Option<Stored<Account>>, StoreError> {
-        self.read(&account_key(id)).await
+        self.object(&account_key(id)).await
     }
 
     /// The account with this key in a directory.
@@ -94,7 +224,7 @@ impl Records {
     }
 
     pub(crate) async fn order(&self, account: &str, id: &str) -> Result<Option<Stored<Order>>, StoreError> {
-        self.read(&order_key(account, id)).await
+        self.object(&order_key(account, id)).await
     }
 
     pub(crate) async fn authorization(
@@ -102,7 +232,7 @@ impl Records {
         account: &str,
         id: &str,
     ) -> Result<Option<Stored<Authorization>>, StoreError> {
-        self.read(&authorization_key(account, id)).await
+        self.object(&authorization_key(account, id)).await
     }
 
     /// Ids of an account's orders behind one, the oldest first.
@@ -124,16 +254,20 @@ impl Records {
         changes.replace(&self.view, key, &stored.value, stored.version, stored.expires_at).map(|_| ())
     }
 
-    pub(crate) fn replace_order(&self, changes: &mut Changes, order: &Stored<Order>) -> Result<(), StoreError> {
-        self.replace(changes, &order_key(&order.value.account, &order.value.id), order)
+    /// Replaces an object that was read.
+    pub(crate) fn replace_object<T: Object>(&self, edit: &mut Edit, stored: &Stored<T>) -> Result<(), StoreError> {
+        let key = stored.value.key();
+        self.replace(&mut edit.changes, &key, stored)?;
+        edit.keep(key, stored.value.clone(), stored.expires_at);
+        Ok(())
     }
 
-    pub(crate) fn replace_authorization(
-        &self,
-        changes: &mut Changes,
-        authorization: &Stored<Authorization>,
-    ) -> Result<(), StoreError> {
-        self.replace(changes, &authorization_key(&authorization.value.account, &authorization.value.id), authorization)
+    /// Writes a new object.
+    pub(crate) fn put_object<T: Object>(&self, edit: &mut Edit, object: &T, ends: Timestamp) -> Result<(), StoreError> {
+        let key = object.key();
+        edit.changes.put_expiring(&self.view, &key, object, ends)?;
+        edit.keep(key, object.clone(), Some(ends));
+        Ok(())
     }
 
     /// Removes what has had its time; how many there were.
@@ -146,7 +280,18 @@ impl Records {
         if !keys.is_empty() {
             self.store.commit(changes).await?;
         }
+        if let Some(cache) = &self.cache {
+            keys.iter().for_each(|key| cache.forget(key));
+        }
         Ok(keys.len())
+    }
+}
+
+impl Edit {
+    fn keep(&mut self, key: String, object: impl Object, expires_at: Option<Timestamp>) {
+        // A later change in the same commit is the one that counts.
+        self.objects.retain(|(other, _)| *other != key);
+        self.objects.push((key, Stored { value: object.keep(), version: 0, expires_at }));
     }
 }
 

@@ -1,17 +1,17 @@
 //! What goes on behind requests: looking into challenges and having certificates signed, by a bounded number of workers.
 //! What is under way is written down before anybody is told of it, and goes on after a restart.
 
-mod issuance;
+pub(crate) mod issuance;
 mod star;
 mod validation;
 
 use crate::{problem::Problem, records::Order, server::AcmeServer, state::OrderStatus, storage::WORK};
 use chancery_ca::validity::MountTtl;
-use chancery_store::Page;
+use chancery_store::{Changes, Page, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, watch};
 
 /// Challenges looked into at once.
@@ -20,11 +20,15 @@ const VALIDATIONS: usize = 64;
 /// Certificates being made at once; the HSM has a queue of its own behind it.
 const ISSUANCES: usize = 64;
 
-/// Work of another server on the same database counts as given up after this.
-const GIVEN_UP: SignedDuration = SignedDuration::from_mins(5);
+/// Where servers share the database, each says this often what it is still at. What is done sooner is never spoken for.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
-/// Records of work looked at in one go.
-const MOST_RESUMED: usize = 1000;
+/// What no server has spoken for in so long is taken over: its server died. Should it live all the same, both work on it,
+/// and the commit of the second is a conflict: no order gets two certificates.
+const GIVEN_UP: SignedDuration = SignedDuration::from_secs(30);
+
+/// Records of work read in one go.
+const PAGE: usize = 1000;
 
 /// Work of one mount.
 #[derive(Debug)]
@@ -34,7 +38,7 @@ pub(crate) struct Work {
     running: Mutex<HashMap<String, watch::Receiver<bool>>>,
 }
 
-/// What is written down of work, under `work/<kind>.<account>.<id>`.
+/// What is written down of work, under `work/<kind>.<account>.<id>`. `since` is when its server last spoke for it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Errand {
     /// A challenge to look into.
@@ -47,6 +51,14 @@ pub(crate) enum Errand {
     },
     /// An order to get its certificate.
     Issue { account: String, order: String, since: Timestamp },
+}
+
+impl Errand {
+    fn since(&mut self) -> &mut Timestamp {
+        match self {
+            Self::Validate { since, .. } | Self::Issue { since, .. } => since,
+        }
+    }
 }
 
 impl Default for Work {
@@ -90,8 +102,12 @@ impl AcmeServer {
         let turn = Turn { server: Arc::clone(self), key: key.to_owned(), done };
         let job = job(Arc::clone(self));
         tokio::spawn(async move {
-            let _turn = turn;
-            job.await;
+            tokio::select! {
+                biased;
+                () = job => {}
+                () = turn.server.speak_for(&turn.key) => {}
+            }
+            drop(turn);
         });
         receiver
     }
@@ -101,49 +117,97 @@ impl AcmeServer {
         self.work.running.lock().get(key).cloned()
     }
 
-    /// Goes on with what was under way when the server stopped.
-    pub(crate) async fn resume(self: &Arc<Self>, mount: MountTtl) -> Result<(), Problem> {
-        let page = Page { after: None, limit: Some(MOST_RESUMED) };
-        for name in self.records.view.list(WORK, page).await? {
-            if self.running(&name).is_some() {
-                continue;
+    /// Never ends: as long as it is polled, other servers see that somebody is at the job.
+    async fn speak_for(&self, name: &str) {
+        if !self.records.store.is_shared() {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(SIGN_OF_LIFE).await;
+            match self.speak(name).await {
+                Ok(()) | Err(StoreError::Conflict) => {}
+                Err(error) => tracing::warn!(errand = name, %error, "other servers are not told who is at it"),
             }
-            let Some(errand) = self.records.read::<Errand>(&format!("{WORK}{name}")).await? else { continue };
-            let since = match &errand.value {
-                Errand::Validate { since, .. } | Errand::Issue { since, .. } => *since,
-            };
-            // Where several servers share the database, another one may be at it.
-            if self.records.store.is_shared() && self.now().duration_since(since) < GIVEN_UP {
-                continue;
+        }
+    }
+
+    async fn speak(&self, name: &str) -> Result<(), StoreError> {
+        let place = format!("{WORK}{name}");
+        let Some(mut errand) = self.records.read::<Errand>(&place).await? else { return Ok(()) };
+        *errand.value.since() = self.now();
+        let mut changes = Changes::default();
+        self.records.replace(&mut changes, &place, &errand)?;
+        self.records.store.commit(changes).await.map(|_| ())
+    }
+
+    /// Goes on, behind the caller, with all that is under way and that nobody works on.
+    pub(crate) fn resume(self: &Arc<Self>, mount: MountTtl) {
+        self.run("resume", move |server| async move {
+            if let Err(problem) = server.walk_errands(mount).await {
+                tracing::warn!(%problem, "what is under way could not be read; it is looked at again");
             }
-            match errand.value {
-                Errand::Validate { account, authorization, kind, account_url, .. } => {
-                    self.validate((&account, &authorization, kind), account_url);
+        });
+    }
+
+    async fn walk_errands(self: &Arc<Self>, mount: MountTtl) -> Result<(), Problem> {
+        let mut after = None;
+        loop {
+            let mut names = self.records.view.list(WORK, Page { after, limit: Some(PAGE) }).await?;
+            for name in &names {
+                if let Err(problem) = self.resume_errand(name, mount).await {
+                    tracing::warn!(errand = name, %problem, "an errand could not be resumed; it is looked at again");
                 }
-                Errand::Issue { account, order, .. } => {
-                    if let Some(order) = self.records.order(&account, &order).await? {
-                        self.resume_order(&order.value, mount).await;
-                    }
+            }
+            if names.len() < PAGE {
+                return Ok(());
+            }
+            after = names.pop();
+        }
+    }
+
+    async fn resume_errand(self: &Arc<Self>, name: &str, mount: MountTtl) -> Result<(), Problem> {
+        match self.abandoned(name).await? {
+            Some(Errand::Validate { account, authorization, kind, account_url, .. }) => {
+                self.validate((&account, &authorization, kind), account_url);
+            }
+            Some(Errand::Issue { account, order, .. }) => {
+                if let Some(order) = self.records.order(&account, &order).await?
+                    && order.value.status == OrderStatus::Processing
+                {
+                    self.issue(&order.value, None, mount);
                 }
             }
+            None => {}
         }
         Ok(())
     }
 
+    /// The errand, where it is there and nobody is at it: neither this process nor another server.
+    async fn abandoned(&self, name: &str) -> Result<Option<Errand>, StoreError> {
+        if self.running(name).is_some() {
+            return Ok(None);
+        }
+        let errand = self.records.read::<Errand>(&format!("{WORK}{name}")).await?;
+        let Some(mut errand) = errand.map(|errand| errand.value) else { return Ok(None) };
+        let is_spoken_for = self.now().duration_since(*errand.since()) < GIVEN_UP;
+        Ok((!(self.records.store.is_shared() && is_spoken_for)).then_some(errand))
+    }
+
     /// Goes on with an order that is being signed and that nobody works on.
     pub(crate) async fn resume_order(self: &Arc<Self>, order: &Order, mount: MountTtl) {
-        if order.status == OrderStatus::Processing && !self.records.store.is_shared() {
-            self.issue(order, String::new(), mount);
-        } else if order.status == OrderStatus::Processing {
-            let key = format!("{WORK}{}", issuance::key(order));
-            let errand = self.records.read::<Errand>(&key).await.ok().flatten();
-            let since = match errand.map(|errand| errand.value) {
-                Some(Errand::Issue { since, .. } | Errand::Validate { since, .. }) => since,
-                None => order.created_at,
-            };
-            if self.now().duration_since(since) >= GIVEN_UP {
-                self.issue(order, String::new(), mount);
-            }
+        if order.status == OrderStatus::Processing {
+            self.resume_by_name(&issuance::key(order), mount).await;
+        }
+    }
+
+    /// Goes on with a challenge that is being looked into and that nobody works on.
+    pub(crate) async fn resume_challenge(self: &Arc<Self>, which: validation::Which<'_>, mount: MountTtl) {
+        self.resume_by_name(&validation::key(which), mount).await;
+    }
+
+    async fn resume_by_name(self: &Arc<Self>, name: &str, mount: MountTtl) {
+        if let Err(problem) = self.resume_errand(name, mount).await {
+            tracing::warn!(errand = name, %problem, "an errand could not be resumed; it is looked at again");
         }
     }
 }

@@ -34,7 +34,7 @@ pub trait Ledger: Send + Sync {
     /// Whatever stands in the way; nothing is signed then.
     fn intended(&self, serial: &SerialNumber) -> Result<Changes, StoreError>;
 
-    /// The intent is durable; its commit had this number.
+    /// What was answered last is durable; its commit had this number.
     fn recorded(&self, at: Sequence);
 
     /// It was signed. Nobody holds it before this is durable.
@@ -212,7 +212,10 @@ impl CertificateAuthority {
             if let Some(Books(ledger)) = record.ledger {
                 changes.append(ledger.issued(&certificate)?);
             }
-            self.store.commit(changes).await?;
+            let at = self.store.commit(changes).await?;
+            if let Some(Books(ledger)) = record.ledger {
+                ledger.recorded(at);
+            }
         }
         Ok(certificate)
     }

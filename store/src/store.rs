@@ -170,11 +170,24 @@ impl Store {
         Fut: Future<Output = Result<(Changes, T), E>>,
         E: From<StoreError>,
     {
+        self.transact_at(name, attempt).await.map(|(_, outcome)| outcome)
+    }
+
+    /// Like [`Store::transact`], with the sequence of the commit.
+    ///
+    /// # Errors
+    /// Those of [`Store::transact`].
+    pub async fn transact_at<T, E, F, Fut>(&self, name: &'static str, attempt: F) -> Result<(Sequence, T), E>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<(Changes, T), E>>,
+        E: From<StoreError>,
+    {
         let mut tried = 0;
         loop {
             let (changes, outcome) = attempt().await?;
             match self.commit(changes).await {
-                Ok(_) => return Ok(outcome),
+                Ok(at) => return Ok((at, outcome)),
                 Err(StoreError::Conflict) if tried < ATTEMPTS => {
                     tried += 1;
                     tracing::debug!(transaction = name, tried, "conflict, trying again");

@@ -7,9 +7,9 @@ use crate::{
     records::Account,
     server::AcmeServer,
     state::{AccountStatus, OrderStatus},
-    storage::account_key,
+    storage::Edit,
 };
-use chancery_store::{Changes, Page};
+use chancery_store::Page;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -46,9 +46,9 @@ pub(crate) async fn account(server: Arc<AcmeServer>, exchange: Exchange) -> Resu
             }
         }
     }
-    let mut changes = Changes::default();
-    server.records.replace(&mut changes, &account_key(&account.value.id), &account)?;
-    server.records.store.commit(changes).await?;
+    let mut edit = Edit::default();
+    server.records.replace_object(&mut edit, &account)?;
+    server.records.commit(edit).await?;
     Ok(Answer::json(200, &view(&exchange, &account.value)))
 }
 

@@ -11,7 +11,7 @@ use crate::{
     server::{AcmeServer, Replacement},
     star::AutoRenewal,
     state::{AccountStatus, ChallengeStatus},
-    storage::{ACCOUNTS, REPLACEMENTS, account_key},
+    storage::{ACCOUNTS, Edit, REPLACEMENTS},
 };
 use chancery_ca::serial::SerialNumber;
 use chancery_engine::{Call, Fault, Response, wire::Text};
@@ -72,9 +72,9 @@ pub(crate) async fn write_account(server: Arc<AcmeServer>, call: Call) -> Result
         Some("revoked") => AccountStatus::Revoked,
         _ => return Err(Fault::caller("\"status\" must be valid, deactivated or revoked")),
     };
-    let mut changes = Changes::default();
-    server.records.replace(&mut changes, &account_key(id), &account).map_err(fault)?;
-    server.records.store.commit(changes).await.map_err(fault)?;
+    let mut edit = Edit::default();
+    server.records.replace_object(&mut edit, &account).map_err(fault)?;
+    server.records.commit(edit).await.map_err(fault)?;
     Response::data(&account_view(&account.value))
 }
 

@@ -8,11 +8,10 @@ use crate::{
     identifier::{Named, Written},
     problem::{Problem, ProblemType},
     records::{Authorization, Challenge},
-    server::AcmeServer,
+    server::{AcmeServer, mount_ttl},
     state::{AuthorizationEvent, AuthorizationStatus, ChallengeStatus, OrderEvent},
-    storage::{AFTERLIFE, Stored, authorization_key, proof_key},
+    storage::{AFTERLIFE, Edit, Stored, proof_key},
 };
-use chancery_store::Changes;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -55,13 +54,10 @@ pub(crate) async fn authorization(server: Arc<AcmeServer>, exchange: Exchange) -
     let is_open = found.value.status == AuthorizationStatus::Pending;
     let answer = Answer::json(200, &view(&exchange, &found.value));
     let looked_at = found.value.challenges.iter().find(|one| one.status == ChallengeStatus::Processing);
-    let being_looked_at = looked_at.is_some();
-    if let Some(challenge) = looked_at.filter(|_| is_open && !server.records.store.is_shared()) {
-        // Nobody may be at it since a restart; where somebody is, nothing happens.
-        let account = signed.account();
-        let _running = server.validate((account, &id, challenge.kind), exchange.account_url(account));
-    }
-    Ok(if is_open && being_looked_at { answer.again_after(LOOK_AGAIN_SECONDS) } else { answer })
+    let Some(challenge) = looked_at.filter(|_| is_open) else { return Ok(answer) };
+    let which = (signed.account(), id.as_str(), challenge.kind);
+    server.resume_challenge(which, mount_ttl(&exchange.call.mount)).await;
+    Ok(answer.again_after(LOOK_AGAIN_SECONDS))
 }
 
 /// `POST new-authz`
@@ -89,7 +85,7 @@ pub(crate) async fn new_authorization(server: Arc<AcmeServer>, exchange: Exchang
         }
     }
     let account = signed.account();
-    if let Some(proved) = server.proof(&exchange, account, &named).await?
+    if let Some(proved) = server.proof(&exchange, &signed.account.value, &named).await?
         && proved.subdomains == subdomains
     {
         return Ok(created(&exchange, &proved));
@@ -97,10 +93,10 @@ pub(crate) async fn new_authorization(server: Arc<AcmeServer>, exchange: Exchang
     let expires = exchange.now.checked_add(super::new_order::ORDER_LIFETIME).unwrap_or(Timestamp::MAX);
     let has_persistent = !exchange.settings().caa_identities.is_empty();
     let made = Authorization::new((server.new_id()?, account), named, subdomains, expires, has_persistent)?;
-    let mut changes = Changes::default();
+    let mut edit = Edit::default();
     let ends = expires.checked_add(AFTERLIFE).unwrap_or(Timestamp::MAX);
-    changes.put_expiring(&server.records.view, &authorization_key(account, &made.id), &made, ends)?;
-    server.records.store.commit(changes).await?;
+    server.records.put_object(&mut edit, &made, ends)?;
+    server.records.commit(edit).await?;
     Ok(created(&exchange, &made))
 }
 
@@ -174,27 +170,27 @@ impl AcmeServer {
     async fn give_up(&self, exchange: &Exchange, account: &str, id: &str) -> Result<Stored<Authorization>, Problem> {
         let give_up = || async {
             let mut found = find(self, exchange, account, id).await?;
-            let mut changes = Changes::default();
+            let mut edit = Edit::default();
             if found.value.happen(AuthorizationEvent::Deactivated) {
-                self.records.replace_authorization(&mut changes, &found)?;
+                self.records.replace_object(&mut edit, &found)?;
                 let proof = proof_key(account, &super::new_order::proof_name(&found.value));
-                changes.delete(&self.records.view, &proof);
+                edit.delete(&self.records.view, &proof);
                 let lost = ProblemType::Unauthorized
                     .because(format!("the authorization for {} was given up", found.value.named));
-                self.end_orders(&mut changes, &found.value, (OrderEvent::AuthorizationLost, &lost)).await?;
+                self.end_orders(&mut edit, &found.value, (OrderEvent::AuthorizationLost, &lost)).await?;
             } else if found.value.status != AuthorizationStatus::Deactivated {
                 let detail = format!("the authorization is {:?}", found.value.status).to_lowercase();
                 return Err(Problem::malformed(detail));
             }
-            Ok::<_, Problem>((changes, found))
+            Ok::<_, Problem>((edit, found))
         };
-        self.records.store.transact("deactivate authorization", give_up).await
+        self.records.transact("deactivate authorization", give_up).await
     }
 
     /// Ends every order that waits for the authorization.
     pub(crate) async fn end_orders(
         &self,
-        changes: &mut Changes,
+        edit: &mut Edit,
         authorization: &Authorization,
         (event, why): (OrderEvent, &Problem),
     ) -> Result<(), Problem> {
@@ -203,7 +199,7 @@ impl AcmeServer {
             if let Some(status) = order.value.status.after(event) {
                 order.value.status = status;
                 order.value.error = Some(why.clone());
-                self.records.replace_order(changes, &order)?;
+                self.records.replace_object(edit, &order)?;
             }
         }
         Ok(())

@@ -22,8 +22,11 @@ pub(crate) async fn certificate(server: Arc<AcmeServer>, exchange: Exchange) -> 
     if order.status != OrderStatus::Valid || order.auto_renewal.is_some() {
         return Err(missing());
     }
+    if let (Some(der), Some(issuer)) = (&order.der, &order.issuer) {
+        return with_chain(&server, &exchange, (der, issuer, &place)).await;
+    }
     let row = row(&server, &order).await?;
-    with_chain(&server, &exchange, (&row, &place)).await
+    with_chain(&server, &exchange, (&row.der, &row.intent.issuer, &place)).await
 }
 
 /// `POST star/:account/:order`, `POST star/:account/:order/:chain`
@@ -50,7 +53,17 @@ pub(crate) async fn fetched_star(server: Arc<AcmeServer>, exchange: Exchange) ->
         let detail = "the order does not allow its certificate to be fetched by GET; use POST-as-GET";
         return Err(ProblemType::Unauthorized.because(detail));
     }
-    star(&server, &exchange, &order).await
+    let mut answer = star(&server, &exchange, &order).await?;
+    answer.headers.push(("cache-control", format!("public, max-age={}", fresh_for(&order, exchange.now))));
+    Ok(answer)
+}
+
+/// RFC 8739 §4: no cache keeps a certificate beyond its time. None is kept beyond the next one either, nor so long that
+/// a cancellation goes unnoticed for more than ten minutes.
+fn fresh_for(order: &Order, now: Timestamp) -> i64 {
+    let due = order.auto_renewal.as_ref().and_then(|renewal| renewal.due);
+    let next = [due, order.certificate_ends].into_iter().flatten().min().unwrap_or(now);
+    next.duration_since(now).as_secs().clamp(0, 600)
 }
 
 fn star_place(exchange: &Exchange) -> String {
@@ -86,7 +99,7 @@ async fn star(server: &AcmeServer, exchange: &Exchange, order: &Order) -> Result
     if row.revocation.is_some() {
         return Err(ProblemType::Unauthorized.because("the certificate was revoked, so it is not renewed any more"));
     }
-    let mut answer = with_chain(server, exchange, (&row, &star_place(exchange))).await?;
+    let mut answer = with_chain(server, exchange, (&row.der, &row.intent.issuer, &star_place(exchange))).await?;
     answer.headers.push(("cert-not-before", http_date(row.intent.not_before)));
     answer.headers.push(("cert-not-after", http_date(row.intent.not_after)));
     Ok(answer)
@@ -107,13 +120,13 @@ async fn row(server: &AcmeServer, order: &Order) -> Result<Certificate, Problem>
 async fn with_chain(
     server: &AcmeServer,
     exchange: &Exchange,
-    (row, place): (&Certificate, &str),
+    (der, issuer, place): (&[u8], &str, &str),
 ) -> Result<Answer, Problem> {
     let chosen = exchange.capture("chain");
-    let chains = server.authority.door_chains(&row.intent.issuer).await.map_err(|error| Problem::internal(&error))?;
+    let chains = server.authority.door_chains(issuer).await.map_err(|error| Problem::internal(&error))?;
     let number: usize = if chosen.is_empty() { 0 } else { chosen.parse().map_err(|_| missing())? };
     let chain = chains.get(number).ok_or_else(missing)?;
-    let mut text = pem::encode_line(pem::CERTIFICATE, &row.der);
+    let mut text = pem::encode_line(pem::CERTIFICATE, der);
     for issuer in chain {
         // Writing to a text cannot fail.
         let _infallible = write!(text, "{}", pem::encode_line(pem::CERTIFICATE, &issuer.facts.der));

@@ -8,8 +8,9 @@ use crate::{
     problem::Problem,
     server::AcmeServer,
     state::{AuthorizationStatus, ChallengeEvent, ChallengeStatus},
+    storage::Edit,
 };
-use chancery_store::{Changes, StoreError};
+use chancery_store::StoreError;
 use serde_json::{Map, Value};
 use std::{sync::Arc, time::Duration};
 
@@ -58,10 +59,10 @@ impl AcmeServer {
         let Some(challenge) = found.value.challenge_mut(kind) else { return Ok(()) };
         let Some(status) = challenge.status.after(ChallengeEvent::Answered) else { return Ok(()) };
         challenge.status = status;
-        let mut changes = Changes::default();
-        self.records.replace_authorization(&mut changes, &found)?;
-        self.note_validation(&mut changes, (account, id, kind), exchange.account_url(account))?;
-        match self.records.store.commit(changes).await {
+        let mut edit = Edit::default();
+        self.records.replace_object(&mut edit, &found)?;
+        self.note_validation(&mut edit, (account, id, kind), exchange.account_url(account))?;
+        match self.records.commit(edit).await {
             // It was decided meanwhile.
             Ok(_) | Err(StoreError::Conflict) => Ok(()),
             Err(error) => Err(error.into()),

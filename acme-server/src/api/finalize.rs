@@ -10,7 +10,7 @@ use crate::{
     records::Order,
     server::{AcmeServer, mount_ttl},
     state::OrderStatus,
-    storage::WORK,
+    work::issuance::{self, Asked},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chancery_ca::{csr::Csr, validity::MountTtl};
@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a finalize of an order that is being signed is held (the client's own limit is 90 s).
 const HOLD: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether another server has made the certificate.
+const GLANCE: Duration = Duration::from_millis(500);
 
 /// `POST order/:order/finalize`
 pub(crate) async fn finalize(server: Arc<AcmeServer>, exchange: Exchange) -> Result<Answer, Problem> {
@@ -49,7 +52,8 @@ pub(crate) async fn finalize(server: Arc<AcmeServer>, exchange: Exchange) -> Res
     if csr.public_key().der() == signed.account.value.key.spki() {
         return Err(bad("the request is for the account's own key".to_owned()));
     }
-    let (mut done, progress) = server.issue(&found.value, request.csr, mount);
+    let asked = Asked { text: request.csr, csr };
+    let (mut done, progress) = server.issue(&found.value, Some(asked), mount);
     let finished = tokio::time::timeout(PATIENCE, done.wait_for(|done| *done)).await.is_ok();
     if !finished && !progress.lock().recorded {
         // Nothing is durable yet, so there is nothing to tell.
@@ -77,18 +81,28 @@ fn not_ready(order: &Order) -> Problem {
 }
 
 impl AcmeServer {
+    /// Waits until the order has settled.
     async fn hold(self: &Arc<Self>, exchange: &Exchange, order: &Order, mount: MountTtl) -> Result<Answer, Problem> {
-        self.resume_order(order, mount).await;
-        let name = format!("issue.{}.{}", order.account, order.id);
-        if let Some(mut done) = self.running(&name) {
-            let _settled = tokio::time::timeout(HOLD, done.wait_for(|done| *done)).await;
-        }
-        tracing::trace!(errand = format!("{WORK}{name}"), "a finalize was held");
-        let found = self.records.order(&order.account, &order.id).await?.ok_or_else(|| Problem::not_found("order"))?;
-        match found.value.status {
+        let name = issuance::key(order);
+        let until = tokio::time::Instant::now() + HOLD;
+        loop {
+            self.resume_order(order, mount).await;
+            match self.running(&name) {
+                Some(mut done) => {
+                    let _settled = tokio::time::timeout_at(until, done.wait_for(|done| *done)).await;
+                }
+                // Another server is at it, and nothing tells us when it is done.
+                None => tokio::time::sleep(GLANCE).await,
+            }
+            let found = self.records.order(&order.account, &order.id).await?;
+            let found = found.ok_or_else(|| Problem::not_found("order"))?;
+            if found.value.status != OrderStatus::Processing {
+                return Err(not_ready(&found.value));
+            }
             // Still no decision: a 403 would make the client give the order up.
-            OrderStatus::Processing => Ok(answer(exchange, &found.value)),
-            _ => Err(not_ready(&found.value)),
+            if tokio::time::Instant::now() >= until {
+                return Ok(answer(exchange, &found.value));
+            }
         }
     }
 }

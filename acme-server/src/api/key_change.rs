@@ -7,9 +7,9 @@ use crate::{
     jws::{Jws, Signer},
     problem::{Problem, ProblemType},
     server::AcmeServer,
-    storage::{account_key, key_key},
+    storage::{Edit, key_key},
 };
-use chancery_store::{Changes, StoreError};
+use chancery_store::StoreError;
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -54,16 +54,16 @@ pub(crate) async fn key_change(server: Arc<AcmeServer>, exchange: Exchange) -> R
     if let Some(other) = records.account_by_key(&scope, &thumbprint).await? {
         return taken(&other.value.id);
     }
-    let mut changes = Changes::default();
-    changes.delete(&records.view, &key_key(&scope, &account.value.key.thumbprint()));
+    let mut edit = Edit::default();
+    edit.delete(&records.view, &key_key(&scope, &account.value.key.thumbprint()));
     account.value.key = *new;
     let place = key_key(&scope, &thumbprint);
     match account.expires_at {
-        Some(ends) => changes.create_expiring(&records.view, &place, &account.value.id, ends)?,
-        None => changes.create(&records.view, &place, &account.value.id)?,
+        Some(ends) => edit.create_expiring(&records.view, &place, &account.value.id, ends)?,
+        None => edit.create(&records.view, &place, &account.value.id)?,
     };
-    records.replace(&mut changes, &account_key(&account.value.id), &account)?;
-    match records.store.commit(changes).await {
+    records.replace_object(&mut edit, &account)?;
+    match records.commit(edit).await {
         Ok(_) => Ok(Answer::json(200, &account::view(&exchange, &account.value))),
         Err(StoreError::Conflict) => match records.account_by_key(&scope, &thumbprint).await? {
             Some(other) => taken(&other.value.id),

@@ -9,9 +9,9 @@ use crate::{
     records::Account,
     server::AcmeServer,
     state::AccountStatus,
-    storage::{account_key, binding_key, key_key},
+    storage::{Edit, binding_key, key_key},
 };
-use chancery_store::{Changes, StoreError};
+use chancery_store::StoreError;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
@@ -63,6 +63,7 @@ pub(crate) async fn new_account(server: Arc<AcmeServer>, exchange: Exchange) -> 
         binding: None,
         created_at: exchange.now,
         has_certificates: false,
+        proved_below: false,
     };
     let account = create(&server, &exchange, (account, request.external_account_binding)).await;
     // Somebody with the same key was quicker: then it is theirs.
@@ -95,12 +96,12 @@ async fn create(
     (mut account, binding): (Account, Option<Value>),
 ) -> Result<Account, Problem> {
     let records = &server.records;
-    let mut changes = Changes::default();
+    let mut edit = Edit::default();
     if let Some(binding) = binding {
         let (id, key) = binding::check(records, exchange, (&binding, &account.key)).await?;
         if !key.value.reusable {
             let place = binding_key(&id);
-            changes.expect_version(&records.view, &place, key.version).delete(&records.view, &place);
+            edit.expect_version(&records.view, &place, key.version).delete(&records.view, &place);
         }
         account.binding = Some(id);
     } else if exchange.settings().binds_new_accounts() {
@@ -109,9 +110,9 @@ async fn create(
     }
     let ends = exchange.now.checked_add(UNCONFIRMED).unwrap_or(Timestamp::MAX);
     let place = key_key(&account.scope, &account.key.thumbprint());
-    changes.create_expiring(&records.view, &place, &account.id, ends)?;
-    changes.create_expiring(&records.view, &account_key(&account.id), &account, ends)?;
-    match records.store.commit(changes).await {
+    edit.create_expiring(&records.view, &place, &account.id, ends)?;
+    records.put_object(&mut edit, &account, ends)?;
+    match records.commit(edit).await {
         Ok(_) => Ok(account),
         Err(StoreError::Conflict) if account.binding.is_some() => {
             Err(ProblemType::Unauthorized.because("the external account key was used before"))

@@ -6,14 +6,13 @@ use crate::{
     exchange::{Answer, Exchange, Signed, door_role},
     identifier::{DnsName, Identifier, Named, Written},
     problem::{Problem, ProblemType},
-    records::{Authorization, Order, ancestors},
+    records::{Account, Authorization, Order, ancestors},
     server::{AcmeServer, mount_ttl},
     star::{AutoRenewal, Bounds},
     state::{AuthorizationStatus, OrderEvent, OrderStatus},
-    storage::{AFTERLIFE, Issued, Stored, authorization_key, issued_key, open_key, order_key, proof_key},
+    storage::{AFTERLIFE, Edit, Issued, Stored, issued_key, open_key, proof_key},
 };
 use chancery_ca::{requester::Requester, san::AlternativeNames};
-use chancery_store::Changes;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::Arc};
@@ -89,6 +88,7 @@ pub(crate) async fn new_order(server: Arc<AcmeServer>, exchange: Exchange) -> Re
         serial: None,
         issuer: None,
         certificate_ends: None,
+        der: None,
     };
     let open = open_key_of(&order);
     if replaced.is_none()
@@ -97,7 +97,7 @@ pub(crate) async fn new_order(server: Arc<AcmeServer>, exchange: Exchange) -> Re
         exchange.note("order", &open.id);
         return Ok(answer(&exchange, &open));
     }
-    let order = server.place(&exchange, (order, asked), (open, replaced)).await?;
+    let order = server.place((&exchange, &signed), (order, asked), (open, replaced)).await?;
     exchange.note("order", &order.id);
     Ok(answer(&exchange, &order))
 }
@@ -264,16 +264,16 @@ impl AcmeServer {
     /// Writes the order and what authorizations it needs.
     async fn place(
         &self,
-        exchange: &Exchange,
+        (exchange, signed): (&Exchange, &Signed),
         (mut order, asked): (Order, Asked),
         (open, replaced): (String, Option<(String, Stored<Issued>)>),
     ) -> Result<Order, Problem> {
         let records = &self.records;
-        let mut changes = Changes::default();
+        let mut edit = Edit::default();
         let mut fresh: Vec<Authorization> = Vec::new();
         let mut all_valid = true;
         for (named, ancestor) in asked {
-            if let Some(proved) = self.proof(exchange, &order.account, &named).await? {
+            if let Some(proved) = self.proof(exchange, &signed.account.value, &named).await? {
                 order.authorizations.push(proved.id);
                 continue;
             }
@@ -300,16 +300,15 @@ impl AcmeServer {
         }
         let ends = order.expires.checked_add(AFTERLIFE).unwrap_or(Timestamp::MAX);
         for authorization in &fresh {
-            let place = authorization_key(&order.account, &authorization.id);
-            changes.put_expiring(&records.view, &place, authorization, ends)?;
+            records.put_object(&mut edit, authorization, ends)?;
         }
-        changes.put_expiring(&records.view, &order_key(&order.account, &order.id), &order, ends)?;
-        changes.put_expiring(&records.view, &open, &order.id, order.expires)?;
+        records.put_object(&mut edit, &order, ends)?;
+        edit.put_expiring(&records.view, &open, &order.id, order.expires)?;
         if let Some((serial, mut issued)) = replaced {
             issued.value.replaced_by = Some(order.id.clone());
-            records.replace(&mut changes, &issued_key(&serial), &issued)?;
+            records.replace(&mut edit, &issued_key(&serial), &issued)?;
         }
-        records.store.commit(changes).await?;
+        records.commit(edit).await?;
         Ok(order)
     }
 
@@ -317,19 +316,19 @@ impl AcmeServer {
     pub(crate) async fn proof(
         &self,
         exchange: &Exchange,
-        account: &str,
+        account: &Account,
         named: &Named,
     ) -> Result<Option<Authorization>, Problem> {
         if self.knobs.reuse_rate.is_some_and(|rate| getrandom::u64().unwrap_or(0) % 100 >= u64::from(rate)) {
             return Ok(None);
         }
         let mut places = vec![format!("{}:{named}", named.identifier.kind())];
-        if let Identifier::Dns(name) = &named.identifier {
+        if let (Identifier::Dns(name), true) = (&named.identifier, account.proved_below) {
             places.extend(ancestors(name).map(|above| format!("dns:{above}/below")));
         }
         for place in places {
-            let Some(id) = self.records.read::<String>(&proof_key(account, &place)).await? else { continue };
-            let Some(found) = self.records.authorization(account, &id.value).await? else { continue };
+            let Some(id) = self.records.read::<String>(&proof_key(&account.id, &place)).await? else { continue };
+            let Some(found) = self.records.authorization(&account.id, &id.value).await? else { continue };
             let found = found.value.at(exchange.now);
             if found.status == AuthorizationStatus::Valid && found.covers(named) {
                 return Ok(Some(found));

@@ -5,6 +5,7 @@ use crate::{
     exchange::{Answer, Exchange, parse},
     identifier::{Named, Written},
     problem::{Problem, ProblemType},
+    records::Account,
     server::AcmeServer,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -51,7 +52,7 @@ pub(crate) async fn revoke(server: Arc<AcmeServer>, exchange: Exchange) -> Resul
         return Err(ProblemType::AutoRenewalRevocationNotSupported.because(detail));
     }
     let may = match &signed {
-        Ok(signed) => server.may_revoke(&exchange, signed.account(), &facts).await?,
+        Ok(signed) => server.may_revoke(&exchange, &signed.account.value, &facts).await?,
         Err((_, key)) => key.spki() == facts.public_key,
     };
     if !may {
@@ -70,9 +71,14 @@ pub(crate) async fn revoke(server: Arc<AcmeServer>, exchange: Exchange) -> Resul
 }
 
 impl AcmeServer {
-    async fn may_revoke(&self, exchange: &Exchange, account: &str, facts: &CertificateFacts) -> Result<bool, Problem> {
+    async fn may_revoke(
+        &self,
+        exchange: &Exchange,
+        account: &Account,
+        facts: &CertificateFacts,
+    ) -> Result<bool, Problem> {
         let issued = self.records.issued(&facts.serial.to_string()).await?;
-        if issued.is_some_and(|issued| issued.value.account == account) {
+        if issued.is_some_and(|issued| issued.value.account == account.id) {
             return Ok(true);
         }
         let names = facts.names().map_err(|error| Problem::internal(&error))?;

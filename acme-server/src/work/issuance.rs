@@ -8,16 +8,17 @@ use crate::{
         new_account::UNCONFIRMED,
         new_order::{alternative_names, requester},
     },
+    cache::Pending,
     challenge::ChallengeType,
     exchange::{Scope, door_role},
     identifier::{Identifier, Named},
     problem::{Problem, ProblemType},
-    records::Order,
+    records::{Account, Order},
     server::AcmeServer,
     settings::Settings,
     star::{AutoRenewal, Period},
     state::{AuthorizationStatus, ChallengeStatus, OrderEvent, OrderStatus},
-    storage::{AFTERLIFE, Issued, Records, Stored, WORK, account_key, issued_key, order_key, star_key},
+    storage::{AFTERLIFE, Edit, Issued, Records, Stored, WORK, issued_key, order_key, star_key},
     validation::Question,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -50,6 +51,12 @@ pub(crate) struct Progress {
     pub(crate) refused: Option<Problem>,
 }
 
+/// The request of a finalize: as it came in base64url, and read.
+pub(crate) struct Asked {
+    pub(crate) text: String,
+    pub(crate) csr: Csr,
+}
+
 /// Progress of one finalize, shared with its job.
 pub(crate) type Shared = Arc<Mutex<Progress>>;
 
@@ -61,6 +68,8 @@ pub(crate) fn key(order: &Order) -> String {
 struct OrderBooks<'a> {
     records: &'a Records,
     order: Mutex<Stored<Order>>,
+    /// The commit that is under way.
+    pending: Mutex<Pending>,
     progress: &'a Shared,
     issuer: String,
     now: Timestamp,
@@ -78,13 +87,13 @@ enum Attempt {
 impl Ledger for OrderBooks<'_> {
     fn intended(&self, serial: &SerialNumber) -> Result<Changes, StoreError> {
         let mut order = self.order.lock();
-        let mut changes = Changes::default();
+        let mut edit = Edit::default();
         if order.value.status == OrderStatus::Valid {
             // A renewal: until there is another, the certificate is the one before. Nothing is signed for an order that
             // was canceled.
             let place = order_key(&order.value.account, &order.value.id);
-            changes.expect_version(&self.records.view, &place, order.version);
-            return Ok(changes);
+            edit.expect_version(&self.records.view, &place, order.version);
+            return Ok(self.begin(edit));
         }
         let first = order.value.status.after(OrderEvent::Finalized);
         order.value.status = first.unwrap_or(order.value.status);
@@ -92,13 +101,13 @@ impl Ledger for OrderBooks<'_> {
         order.value.issuer = Some(self.issuer.clone());
         // A processing order does not end before its certificate is there or refused.
         order.expires_at = None;
-        self.records.replace_order(&mut changes, &order)?;
+        self.records.replace_object(&mut edit, &order)?;
         if first.is_some() {
             let (account, id) = (order.value.account.clone(), order.value.id.clone());
             let errand = Errand::Issue { account, order: id, since: self.now };
-            changes.put(&self.records.view, &format!("{WORK}{}", key(&order.value)), &errand)?;
+            edit.put(&self.records.view, &format!("{WORK}{}", key(&order.value)), &errand)?;
         }
-        Ok(changes)
+        Ok(self.begin(edit))
     }
 
     fn recorded(&self, at: Sequence) {
@@ -107,36 +116,44 @@ impl Ledger for OrderBooks<'_> {
             order.version = at.0;
         }
         drop(order);
+        std::mem::take(&mut *self.pending.lock()).settle(at.0);
         self.progress.lock().recorded = true;
     }
 
     fn issued(&self, certificate: &Certificate) -> Result<Changes, StoreError> {
         let mut order = self.order.lock();
-        let mut changes = Changes::default();
+        let mut edit = Edit::default();
         let ends = certificate.validity().not_after;
         let forgotten = ends.checked_add(AFTERLIFE).unwrap_or(Timestamp::MAX);
         if order.value.status != OrderStatus::Valid {
             order.value.status = order.value.status.after(OrderEvent::Issued).ok_or(StoreError::Conflict)?;
-            changes.delete(&self.records.view, &format!("{WORK}{}", key(&order.value)));
+            edit.delete(&self.records.view, &format!("{WORK}{}", key(&order.value)));
         }
         order.value.serial = Some(certificate.serial().to_string());
         order.value.issuer = Some(self.issuer.clone());
         order.value.certificate_ends = Some(ends);
+        order.value.der = Some(certificate.der().to_vec());
         order.expires_at = Some(forgotten);
         if self.period.is_some() {
-            self.turn(&mut order, &mut changes)?;
+            self.turn(&mut order, &mut edit)?;
         } else {
             order.value.csr = None;
         }
-        self.records.replace_order(&mut changes, &order)?;
+        self.records.replace_object(&mut edit, &order)?;
         let (account, id) = (order.value.account.clone(), order.value.id.clone());
         let issued = Issued { account, order: id, replaced_by: None, renewed: self.period.is_some(), ends };
-        changes.put_expiring(&self.records.view, &issued_key(&certificate.serial().to_string()), &issued, forgotten)?;
-        Ok(changes)
+        edit.put_expiring(&self.records.view, &issued_key(&certificate.serial().to_string()), &issued, forgotten)?;
+        Ok(self.begin(edit))
     }
 }
 
 impl OrderBooks<'_> {
+    fn begin(&self, edit: Edit) -> Changes {
+        let (changes, pending) = self.records.begin(edit);
+        *self.pending.lock() = pending;
+        changes
+    }
+
     /// The order's next certificate becomes due, in the commit of this one.
     fn turn(&self, order: &mut Stored<Order>, changes: &mut Changes) -> Result<(), StoreError> {
         if let Some(before) = star_key(&order.value) {
@@ -156,12 +173,11 @@ impl OrderBooks<'_> {
 }
 
 impl AcmeServer {
-    /// Makes the certificate of an order behind the request. `csr` is the request in base64url where the order does not
-    /// hold it yet.
+    /// Makes the certificate of an order behind the request. `asked` is the request where the order does not hold it yet.
     pub(crate) fn issue(
         self: &Arc<Self>,
         order: &Order,
-        csr: String,
+        asked: Option<Asked>,
         mount: MountTtl,
     ) -> (watch::Receiver<bool>, Shared) {
         let progress = Shared::default();
@@ -170,10 +186,10 @@ impl AcmeServer {
         let done = self.run(&key(order), move |server| async move {
             let mut wait = Duration::from_millis(500);
             loop {
-                match server.attempt((&account, &id, &csr), mount, &shared).await {
+                match server.attempt((&account, &id, asked.as_ref()), mount, &shared).await {
                     Attempt::Done => return,
                     Attempt::Refused(problem) => return server.refuse((&account, &id), problem, &shared).await,
-                    Attempt::Again(problem) if !shared.lock().recorded && !csr.is_empty() => {
+                    Attempt::Again(problem) if !shared.lock().recorded && asked.is_some() => {
                         // The client was told nothing yet; it may come again.
                         shared.lock().refused = Some(problem);
                         return;
@@ -189,7 +205,12 @@ impl AcmeServer {
         (done, progress)
     }
 
-    async fn attempt(&self, (account, id, csr): (&str, &str, &str), mount: MountTtl, progress: &Shared) -> Attempt {
+    async fn attempt(
+        &self,
+        (account, id, asked): (&str, &str, Option<&Asked>),
+        mount: MountTtl,
+        progress: &Shared,
+    ) -> Attempt {
         let Ok(_permit) = self.work.issuances.acquire().await else { return Attempt::Done };
         let order = match self.records.order(account, id).await {
             Ok(Some(order)) => order,
@@ -197,11 +218,11 @@ impl AcmeServer {
             Err(error) => return Attempt::Again(error.into()),
         };
         match order.value.status {
-            OrderStatus::Ready if !csr.is_empty() => {}
+            OrderStatus::Ready if asked.is_some() => {}
             OrderStatus::Processing => progress.lock().recorded = true,
             _ => return Attempt::Done,
         }
-        match self.sign(order, csr, (mount, progress)).await {
+        match self.sign(order, asked, (mount, progress)).await {
             Ok(()) => Attempt::Done,
             Err(problem) if problem.status >= 500 => Attempt::Again(problem),
             Err(problem) => Attempt::Refused(problem),
@@ -212,7 +233,7 @@ impl AcmeServer {
     pub(super) async fn sign(
         &self,
         mut order: Stored<Order>,
-        csr: &str,
+        asked: Option<&Asked>,
         (mount, progress): (MountTtl, &Shared),
     ) -> Result<(), Problem> {
         let configured = self.configured().await?;
@@ -222,18 +243,18 @@ impl AcmeServer {
         }
         let scope = Scope::parse(&order.value.scope);
         let role = role_of(&order.value, &scope, &configured.settings)?;
-        if order.value.status == OrderStatus::Ready {
-            order.value.csr = Some(csr.to_owned());
+        if let (OrderStatus::Ready, Some(asked)) = (order.value.status, asked) {
+            order.value.csr = Some(asked.text.clone());
             let methods = self.check_authorizations(&order.value).await?;
             self.check_caa_records(&order.value, &methods, &configured.settings).await?;
             if let Some(renewal) = &mut order.value.auto_renewal {
                 renewal.methods = methods;
             }
         }
-        let text = order.value.csr.clone().unwrap_or_default();
-        let der = URL_SAFE_NO_PAD.decode(&text).map_err(|_| ProblemType::BadCsr.because("the request is gone"))?;
         let refused = |error: CaError| Problem::from_authority(&error, ProblemType::BadCsr);
-        let csr = Csr::from_der(&der).map_err(refused)?;
+        let stored = if asked.is_some() { None } else { Some(stored_csr(&order.value)?) };
+        let csr = asked.map(|asked| &asked.csr).or(stored.as_ref());
+        let csr = csr.ok_or_else(|| ProblemType::BadCsr.because("the request is gone"))?;
         let role = door_role(role.as_deref());
         let issuer = self.authority.door_issuer(role, scope.issuer.as_deref()).await.map_err(refused)?;
         let names = alternative_names(order.value.names.iter());
@@ -249,11 +270,12 @@ impl AcmeServer {
         let validity = AskedValidity { ttl: 0, not_after: time(not_after), not_before: time(not_before) };
         let account = order.value.account.clone();
         let (records, order) = (&self.records, Mutex::new(order));
-        let books = OrderBooks { records, order, progress, issuer: issuer.clone(), now, period };
+        let pending = Mutex::default();
+        let books = OrderBooks { records, order, pending, progress, issuer: issuer.clone(), now, period };
         let named = NamedOrder {
             role,
             issuer: Some(&issuer),
-            csr: &csr,
+            csr,
             names: &names,
             validity: &validity,
             requester: &requester(&account),
@@ -351,20 +373,20 @@ impl AcmeServer {
     /// There will be no certificate. An order whose request alone is wrong stays ready for another one.
     async fn refuse(&self, (account, id): (&str, &str), problem: Problem, progress: &Shared) {
         let refuse = || async {
-            let mut changes = Changes::default();
-            let Some(mut order) = self.records.order(account, id).await? else { return Ok((changes, ())) };
+            let mut edit = Edit::default();
+            let Some(mut order) = self.records.order(account, id).await? else { return Ok((edit, ())) };
             if order.value.status == OrderStatus::Processing
                 && let Some(status) = order.value.status.after(OrderEvent::Refused)
             {
                 order.value.status = status;
                 order.value.error = Some(problem.clone());
                 order.expires_at = self.now().checked_add(AFTERLIFE).ok();
-                self.records.replace_order(&mut changes, &order)?;
-                changes.delete(&self.records.view, &format!("{WORK}{}", key(&order.value)));
+                self.records.replace_object(&mut edit, &order)?;
+                edit.delete(&self.records.view, &format!("{WORK}{}", key(&order.value)));
             }
-            Ok::<_, Problem>((changes, ()))
+            Ok::<_, Problem>((edit, ()))
         };
-        if let Err(error) = self.records.store.transact("refuse order", refuse).await {
+        if let Err(error) = self.records.transact("refuse order", refuse).await {
             tracing::warn!(order = id, %error, "an order that was refused could not be written; it is looked at again");
         }
         progress.lock().refused = Some(problem);
@@ -374,24 +396,37 @@ impl AcmeServer {
     /// day, and the certificate does not wait for it.
     async fn confirm(&self, account: &str, ends: Timestamp) {
         let until = ends.checked_add(UNCONFIRMED).unwrap_or(Timestamp::MAX);
+        let lasts = |found: &Stored<Account>| {
+            found.expires_at.is_none_or(|end| until.duration_since(end) < SignedDuration::from_hours(24))
+        };
+        // Nearly always, and then there is nothing to commit.
+        if matches!(self.records.account(account).await, Ok(Some(found)) if lasts(&found)) {
+            return;
+        }
         let confirm = || async {
-            let mut changes = Changes::default();
-            let Some(mut found) = self.records.account(account).await? else { return Ok((changes, ())) };
-            let lasts = found.expires_at.is_none_or(|end| until.duration_since(end) < SignedDuration::from_hours(24));
-            if !lasts {
+            let mut edit = Edit::default();
+            let Some(mut found) = self.records.account(account).await? else { return Ok((edit, ())) };
+            if !lasts(&found) {
                 found.value.has_certificates = true;
                 found.expires_at = Some(until);
                 let thumbprint = found.value.key.thumbprint();
-                self.records.replace(&mut changes, &account_key(account), &found)?;
+                self.records.replace_object(&mut edit, &found)?;
                 let place = crate::storage::key_key(&found.value.scope, &thumbprint);
-                changes.put_expiring(&self.records.view, &place, &found.value.id, until)?;
+                edit.put_expiring(&self.records.view, &place, &found.value.id, until)?;
             }
-            Ok::<_, Problem>((changes, ()))
+            Ok::<_, Problem>((edit, ()))
         };
-        if let Err(error) = self.records.store.transact("confirm account", confirm).await {
+        if let Err(error) = self.records.transact("confirm account", confirm).await {
             tracing::warn!(account, %error, "the certificate of an account was not noted with the account");
         }
     }
+}
+
+/// The request an order holds.
+fn stored_csr(order: &Order) -> Result<Csr, Problem> {
+    let text = order.csr.as_deref().unwrap_or_default();
+    let der = URL_SAFE_NO_PAD.decode(text).map_err(|_| ProblemType::BadCsr.because("the request is gone"))?;
+    Csr::from_der(&der).map_err(|error| Problem::from_authority(&error, ProblemType::BadCsr))
 }
 
 /// The role the order is certified by.

@@ -9,7 +9,7 @@ use crate::{
     server::AcmeServer,
     settings::Settings,
     state::{AccountStatus, OrderEvent, OrderStatus},
-    storage::{AFTERLIFE, STAR, star_key, star_parts},
+    storage::{AFTERLIFE, Edit, STAR, star_key, star_parts},
 };
 use chancery_ca::{serial::SerialNumber, validity::MountTtl};
 use chancery_store::{Changes, Page};
@@ -80,7 +80,7 @@ impl AcmeServer {
             return Ok(());
         }
         self.check_renewal(&order.value, &configured.settings).await?;
-        self.sign(order, "", (mount, &Shared::default())).await?;
+        self.sign(order, None, (mount, &Shared::default())).await?;
         tracing::info!(renewal = name, "a certificate was renewed");
         Ok(())
     }
@@ -121,12 +121,12 @@ impl AcmeServer {
     ) -> Result<Option<Order>, Problem> {
         let why = &why;
         let stop = || async move {
-            let mut changes = Changes::default();
-            let Some(mut order) = self.records.order(account, id).await? else { return Ok((changes, None)) };
+            let mut edit = Edit::default();
+            let Some(mut order) = self.records.order(account, id).await? else { return Ok((edit, None)) };
             let after = order.value.status.after(event).filter(|_| order.value.auto_renewal.is_some());
-            let Some(status) = after else { return Ok((changes, None)) };
+            let Some(status) = after else { return Ok((edit, None)) };
             if let Some(key) = star_key(&order.value) {
-                changes.delete(&self.records.view, &key);
+                edit.delete(&self.records.view, &key);
             }
             order.value.status = status;
             order.value.error = (event == OrderEvent::RenewalRefused).then(|| why.clone());
@@ -137,9 +137,9 @@ impl AcmeServer {
             }
             let kept = order.value.certificate_ends.unwrap_or(Timestamp::MIN).max(self.now());
             order.expires_at = kept.checked_add(AFTERLIFE).ok();
-            self.records.replace_order(&mut changes, &order)?;
-            Ok::<_, Problem>((changes, Some(order.value)))
+            self.records.replace_object(&mut edit, &order)?;
+            Ok::<_, Problem>((edit, Some(order.value)))
         };
-        self.records.store.transact("stop renewal", stop).await
+        self.records.transact("stop renewal", stop).await
     }
 }

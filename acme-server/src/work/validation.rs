@@ -8,7 +8,7 @@ use crate::{
     records::Authorization,
     server::AcmeServer,
     state::{AuthorizationEvent, AuthorizationStatus, ChallengeEvent, OrderEvent},
-    storage::{AFTERLIFE, Stored, WORK, proof_key},
+    storage::{AFTERLIFE, Edit, Stored, WORK, proof_key},
     validation::Question,
 };
 use chancery_store::Changes;
@@ -21,9 +21,9 @@ const WAITS: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(6), Duration::from_secs(12)];
 
 /// Which challenge: account, authorization, type.
-type Which<'a> = (&'a str, &'a str, ChallengeType);
+pub(super) type Which<'a> = (&'a str, &'a str, ChallengeType);
 
-fn key((account, authorization, kind): Which<'_>) -> String {
+pub(super) fn key((account, authorization, kind): Which<'_>) -> String {
     format!("validate.{account}.{authorization}.{kind}")
 }
 
@@ -100,22 +100,22 @@ impl AcmeServer {
         let outcome = &outcome;
         let settle = || async move {
             let (account, id, kind) = which;
-            let mut changes = Changes::default();
-            changes.delete(&self.records.view, &format!("{WORK}{}", key(which)));
-            let Some(mut found) = self.records.authorization(account, id).await? else { return Ok((changes, ())) };
+            let mut edit = Edit::default();
+            edit.delete(&self.records.view, &format!("{WORK}{}", key(which)));
+            let Some(mut found) = self.records.authorization(account, id).await? else { return Ok((edit, ())) };
             let now = self.now();
             let authorization = &mut found.value;
             let event = if outcome.is_ok() { ChallengeEvent::Shown } else { ChallengeEvent::Failed };
             let before = authorization.clone();
-            let Some(challenge) = authorization.challenge_mut(kind) else { return Ok((changes, ())) };
-            let Some(status) = challenge.status.after(event) else { return Ok((changes, ())) };
+            let Some(challenge) = authorization.challenge_mut(kind) else { return Ok((edit, ())) };
+            let Some(status) = challenge.status.after(event) else { return Ok((edit, ())) };
             challenge.status = status;
             if let Err(problem) = outcome {
                 let named = before.named.written();
                 challenge.error = Some(problem.clone().about(&named.kind, &named.value));
                 if authorization.happen(AuthorizationEvent::Failed) {
                     let lost = challenge_failed(&before, kind, problem);
-                    self.end_orders(&mut changes, &before, (OrderEvent::AuthorizationLost, &lost)).await?;
+                    self.end_orders(&mut edit, &before, (OrderEvent::AuthorizationLost, &lost)).await?;
                 }
             } else {
                 challenge.validated = Some(now);
@@ -124,20 +124,20 @@ impl AcmeServer {
                     let lasts = now.checked_add(SignedDuration::from_secs(lifetime)).unwrap_or(Timestamp::MAX);
                     authorization.expires = lasts.max(authorization.expires);
                     found.expires_at = found.value.expires.checked_add(AFTERLIFE).ok();
-                    self.remember(&mut changes, (&found, kind))?;
-                    self.ready_orders(&mut changes, &found.value).await?;
+                    self.remember(&mut edit, (&found, kind)).await?;
+                    self.ready_orders(&mut edit, &found.value).await?;
                 }
             }
-            self.records.replace_authorization(&mut changes, &found)?;
-            Ok::<_, Problem>((changes, ()))
+            self.records.replace_object(&mut edit, &found)?;
+            Ok::<_, Problem>((edit, ()))
         };
-        self.records.store.transact("challenge outcome", settle).await
+        self.records.transact("challenge outcome", settle).await
     }
 
     /// Puts a valid authorization where further orders look for it.
-    fn remember(
+    async fn remember(
         &self,
-        changes: &mut Changes,
+        edit: &mut Edit,
         (found, kind): (&Stored<Authorization>, ChallengeType),
     ) -> Result<(), Problem> {
         // A record that stays in the DNS is looked at each time, so that removing it has an effect.
@@ -146,12 +146,19 @@ impl AcmeServer {
         }
         let authorization = &found.value;
         let place = proof_key(&authorization.account, &proof_name(authorization));
-        changes.put_expiring(&self.records.view, &place, &authorization.id, authorization.expires)?;
+        edit.put_expiring(&self.records.view, &place, &authorization.id, authorization.expires)?;
+        if authorization.subdomains {
+            let holder = self.records.account(&authorization.account).await?;
+            if let Some(mut holder) = holder.filter(|holder| !holder.value.proved_below) {
+                holder.value.proved_below = true;
+                self.records.replace_object(edit, &holder)?;
+            }
+        }
         Ok(())
     }
 
     /// Makes orders ready whose last authorization this was.
-    async fn ready_orders(&self, changes: &mut Changes, shown: &Authorization) -> Result<(), Problem> {
+    async fn ready_orders(&self, edit: &mut Edit, shown: &Authorization) -> Result<(), Problem> {
         for id in &shown.orders {
             let Some(mut order) = self.records.order(&shown.account, id).await? else { continue };
             let Some(status) = order.value.status.after(OrderEvent::Authorized) else { continue };
@@ -164,13 +171,13 @@ impl AcmeServer {
                 if let Some(other) = other {
                     // Two that become valid at the same time must not each see the other pending.
                     let place = crate::storage::authorization_key(&shown.account, &other.value.id);
-                    changes.expect_version(&self.records.view, &place, other.version);
+                    edit.expect_version(&self.records.view, &place, other.version);
                 }
                 complete &= valid;
             }
             if complete {
                 order.value.status = status;
-                self.records.replace_order(changes, &order)?;
+                self.records.replace_object(edit, &order)?;
             }
         }
         Ok(())

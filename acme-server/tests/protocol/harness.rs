@@ -97,7 +97,11 @@ impl Mount {
     }
 
     pub(crate) async fn with(knobs: Knobs) -> Self {
-        let store = Store::memory().await.unwrap();
+        Self::beside(Store::memory().await.unwrap(), knobs).await
+    }
+
+    /// The same in a database that holds nothing yet.
+    pub(crate) async fn beside(store: Store, knobs: Knobs) -> Self {
         store.barrier().initialize(Initialize { seal: SealChoice::Shamir { shares: 1, threshold: 1 } }).await.unwrap();
         let mount = Self::on(store, Hsm::software(), knobs);
         let root = json!({"common_name": "Root", "key_type": "ec", "ttl": "87600h", "issuer_name": "root"});
@@ -163,6 +167,11 @@ impl Mount {
         let call = Call::new(permit, Arc::clone(&self.point), matched.captures.clone(), body);
         let response = self.front.handle(matched.index, verb, call).await.map_err(|fault| fault.to_string())?;
         Ok(response.data.map_or(Value::Null, |data| serde_json::from_slice(data.expose()).unwrap()))
+    }
+
+    /// What goes on when the server starts.
+    pub(crate) async fn begin(&self) -> Result<(), Fault> {
+        self.front.begin(Arc::clone(&self.point)).await
     }
 
     /// What goes on about once a minute.
@@ -269,7 +278,8 @@ impl Reply {
 
 impl Key {
     pub(crate) fn new() -> Self {
-        Self(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        Self::from_pkcs8(pair.to_pkcs8v1().unwrap().as_ref())
     }
 
     pub(crate) fn jwk(&self) -> Value {
@@ -292,6 +302,11 @@ impl Key {
         let text = format!("{protected}.{payload}");
         let signature = self.0.sign(&SystemRandom::new(), text.as_bytes()).unwrap();
         json!({"protected": protected, "payload": payload, "signature": URL_SAFE_NO_PAD.encode(signature.as_ref())})
+    }
+
+    /// A key by what [`Key::pkcs8`] gave.
+    pub(crate) fn from_pkcs8(pkcs8: &[u8]) -> Self {
+        Self(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).unwrap())
     }
 
     /// The key as PKCS#8, for those who make requests with it.

@@ -86,7 +86,7 @@ async fn a_failed_challenge_ends_its_authorization_and_order_and_says_why() {
     let reply = client.post(&challenge(&authorization, "http-01"), json!({})).await;
     let failed = reply.ok();
     assert_eq!(failed["status"], "invalid");
-    assert_eq!(failed["error"]["identifier"]["value"], "127.0.0.1");
+    assert_eq!(failed["error"]["subproblems"][0]["identifier"]["value"], "127.0.0.1");
     assert_eq!(reply.links("up").first(), Some(&place));
     assert_eq!(client.read(&place).await.ok()["status"], "invalid");
     let order = client.read(&url).await.ok();

@@ -163,6 +163,8 @@ async fn anybody_fetches_the_certificate_where_the_order_allows_it() {
     assert_eq!(open["auto-renewal"]["allow-certificate-get"], true);
     let place = star(&open);
     assert_eq!(facts(&mount.get(&place).await).serial, facts(&client.read(&place).await).serial);
+    // Caches may keep it for a while, and never beyond its time.
+    assert_eq!(mount.get(&place).await.header("cache-control").as_deref(), Some("public, max-age=600"));
     // At its own directory, and by its own account.
     mount.get(&place.replace("/acme/", "/roles/web/acme/")).await.problem("malformed", 404);
     mount.get(&format!("{place}x")).await.problem("malformed", 404);
