@@ -22,7 +22,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is told to move; for tests.
+/// A clock that stands still until it is told to move; for tests, and for development servers that tests speak to.
 #[derive(Debug, Clone)]
 pub struct ManualClock(Arc<AtomicI64>);
 

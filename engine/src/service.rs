@@ -23,6 +23,12 @@ pub trait Service: Send + Sync + Sized + 'static {
         Ok(())
     }
 
+    /// Goes on with what was under way when the process stopped. Called soon after the barrier was opened, in every process.
+    async fn begin(self: Arc<Self>, mount: Arc<MountPoint>) -> Result<(), Fault> {
+        let _ = mount;
+        Ok(())
+    }
+
     /// Work that is due at `now`: rotation, tidy, CRL. Called about once a minute; looks only at what is due.
     async fn tick(self: Arc<Self>, mount: Arc<MountPoint>, now: Timestamp) -> Result<(), Fault> {
         let _ = (mount, now);
@@ -64,6 +70,8 @@ pub trait Engine: Send + Sync + 'static {
     async fn handle(&self, index: usize, verb: Verb, call: Call) -> Result<Response, Fault>;
     /// See [`Service::revoke_lease`].
     async fn revoke_lease(&self, internal: &[u8]) -> Result<(), Fault>;
+    /// See [`Service::begin`].
+    async fn begin(&self, mount: Arc<MountPoint>) -> Result<(), Fault>;
     /// See [`Service::tick`].
     async fn tick(&self, mount: Arc<MountPoint>, now: Timestamp) -> Result<(), Fault>;
     /// See [`Service::tend`].
@@ -116,6 +124,10 @@ impl<S: Service> Engine for Hosted<S> {
 
     async fn revoke_lease(&self, internal: &[u8]) -> Result<(), Fault> {
         Arc::clone(&self.service).revoke_lease(internal).await
+    }
+
+    async fn begin(&self, mount: Arc<MountPoint>) -> Result<(), Fault> {
+        Arc::clone(&self.service).begin(mount).await
     }
 
     async fn tick(&self, mount: Arc<MountPoint>, now: Timestamp) -> Result<(), Fault> {

@@ -7,7 +7,7 @@ use crate::{
     jobs, nodes,
     sys::System,
 };
-use chancery_engine::{Clock, Fault, Hosted, SystemClock};
+use chancery_engine::{Clock, Fault, Hosted, SystemClock, clock::ManualClock};
 use chancery_hsm::{Hsm, HsmError, Pin, Pkcs11Config};
 use chancery_store::{BarrierPhase, DatabaseReport, SealKind, Store, StoreError};
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
@@ -67,7 +67,10 @@ impl Appliance {
             Some(hsm) => Some(open_hsm(hsm).await?),
             None => None,
         };
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock: Arc<dyn Clock> = match config.settings.fixed_clock {
+            Some(moment) => Arc::new(ManualClock::at(moment.as_second())),
+            None => Arc::new(SystemClock),
+        };
         let store = open_store(&config.storage, &clock).await?;
         let parts = Parts { clock, store, hsm, settings: config.settings };
         Self::serve(bound, parts, config.checkpoints).await

@@ -85,6 +85,9 @@ pub struct Settings {
     pub kms_libraries: BTreeMap<String, KmsLibrary>,
     /// Switches of the ACME servers for tests of clients. No configuration file knows them; a development server sets them.
     pub acme: Knobs,
+    /// The moment at which the clock stands, for tests of clients; it runs where there is none. Like `acme`, only a development
+    /// server sets it.
+    pub fixed_clock: Option<Timestamp>,
 }
 
 /// Who this installation is; made at the first unseal, stored sealed.
@@ -124,6 +127,7 @@ impl Default for Settings {
             audit_directory: None,
             kms_libraries: BTreeMap::new(),
             acme: Knobs::default(),
+            fixed_clock: None,
         }
     }
 }

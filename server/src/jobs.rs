@@ -34,6 +34,7 @@ pub(crate) async fn run(core: Arc<Core>, checkpoints: CheckpointConfig, mut stop
     let mut beat = 0_u64;
     let holder = uuid::Uuid::new_v4().to_string();
     let mut lease = None;
+    let mut begun = false;
     loop {
         tokio::select! {
             _ = beats.tick() => {}
@@ -47,7 +48,12 @@ pub(crate) async fn run(core: Arc<Core>, checkpoints: CheckpointConfig, mut stop
         if !core.is_open() {
             // Who cannot work does not keep others from it.
             give_up(&core, lease.take()).await;
+            begun = false;
             continue;
+        }
+        if !begun {
+            begin(&core).await;
+            begun = true;
         }
         if lease.is_none() || beat.is_multiple_of(LEASE_BEATS) {
             lease = claim(&core, &holder, lease).await;
@@ -91,6 +97,15 @@ async fn give_up(core: &Core, lease: Option<JobLease>) {
     let Some(lease) = lease else { return };
     if let Err(error) = core.store.release_lease(&lease).await {
         tracing::debug!(%error, "the lease of the background jobs ends by itself");
+    }
+}
+
+/// Lets every engine go on with what was under way.
+async fn begin(core: &Core) {
+    for mounted in core.mounts.all() {
+        if let Err(fault) = mounted.engine.begin(Arc::clone(&mounted.point)).await {
+            tracing::warn!(path = mounted.entry.path, %fault, "engine could not go on with its work; trying again");
+        }
     }
 }
 

@@ -403,7 +403,8 @@ def main():
     print("two servers, one database: all held")
 
 
-def run(work, cluster, nodes):
+def pair(work, cluster, nodes, ports, module=MODULE, variables=lambda name: {}):
+    """Two servers on the database, with one token; what is in `nodes` is stopped by the caller. `variables` are those of a server."""
     cluster.sql("CREATE DATABASE chancery TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C.UTF-8'")
     tokens = work / "tokens"
     tokens.mkdir()
@@ -416,9 +417,9 @@ def run(work, cluster, nodes):
         (work / name).chmod(0o600)
 
     def init(name, port, *more):
-        done = subprocess.run([CHANCERY, "init", "--dir", work / name, "--module", MODULE, "--token", "two", "--pin-file", work / "pin",
+        done = subprocess.run([CHANCERY, "init", "--dir", work / name, "--module", module, "--token", "two", "--pin-file", work / "pin",
                                "--listen", f"127.0.0.1:{port}", "--storage", cluster.url("chancery"), "--storage-password-file", work / "database-password",
-                               "--non-interactive", "--format", "json", *more], env=environment, capture_output=True, text=True)
+                               "--non-interactive", "--format", "json", *more], env=environment | variables(name), capture_output=True, text=True)
         check(done.returncode == 0, f"init failed: {done.stdout}{done.stderr}")
         configuration = work / name / "chancery.toml"
         check(cluster.password not in configuration.read_text() + done.stdout + done.stderr, "the password is shown")
@@ -427,11 +428,11 @@ def run(work, cluster, nodes):
             file.write('\n[checkpoint]\nlines = 3\nevery = "1s"\n')
         return done, configuration
 
-    done, first = init("one", PORTS[0])
+    done, first = init("one", ports[0])
     root = json.loads(done.stdout)["root_token"]
-    _, second = init("other", PORTS[1], "--join")
-    one = Node("one", PORTS[0], first, environment, work / "one.log")
-    other = Node("other", PORTS[1], second, environment, work / "other.log")
+    _, second = init("other", ports[1], "--join")
+    one = Node("one", ports[0], first, environment | variables("one"), work / "one.log")
+    other = Node("other", ports[1], second, environment | variables("other"), work / "other.log")
     nodes += [one, other]
     one.token = other.token = root
     one.start()
@@ -439,8 +440,13 @@ def run(work, cluster, nodes):
         one.read("sys/mounts")
     time.sleep(2.5)
     other.start()
-    for configuration in (first, second):
-        doctor = subprocess.run([CHANCERY, "doctor", "--config", configuration], env=environment, capture_output=True, text=True)
+    return one, other
+
+
+def run(work, cluster, nodes):
+    one, other = pair(work, cluster, nodes, PORTS)
+    for node in (one, other):
+        doctor = subprocess.run([CHANCERY, "doctor", "--config", node.config], env=node.environment, capture_output=True, text=True)
         check("ok    database: chancery on 127.0.0.1" in doctor.stdout, f"doctor: {doctor.stdout}{doctor.stderr}")
 
     for name, case in (

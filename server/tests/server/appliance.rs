@@ -160,3 +160,16 @@ async fn a_taken_port_is_one_clear_line() {
     let error = Appliance::start(config).await.err().unwrap().to_string();
     assert!(error.contains("another process uses that port") && error.lines().count() == 1, "{error}");
 }
+
+#[tokio::test]
+async fn a_clock_that_is_to_stand_still_stands_still() {
+    let moment: jiff::Timestamp = "2027-03-01T12:00:00Z".parse().unwrap();
+    let mut config = Config::for_tests();
+    config.settings.fixed_clock = Some(moment);
+    let appliance = Appliance::start(config).await.unwrap();
+    let url = format!("http://{}/v1/sys/health?uninitcode=200", appliance.addresses()[0].0);
+    let health: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+    assert_eq!(health["server_time_utc"], moment.as_second());
+    assert_eq!(appliance.core().clock.now(), moment);
+    appliance.shutdown().await;
+}

@@ -18,6 +18,7 @@ use crate::{
 };
 use chancery_server::{Appliance, config::Config, hardening};
 use clap::Args;
+use jiff::Timestamp;
 use state::State;
 use std::{net::IpAddr, path::PathBuf, process::ExitCode, time::Instant};
 
@@ -38,6 +39,9 @@ pub(crate) struct DevFlags {
     /// Do not keep the root token in the token file
     #[arg(long)]
     no_store: bool,
+    /// Let the server's clock stand at this moment (RFC 3339), for tests: what it issues begins then, and nothing expires
+    #[arg(long, value_name = "TIME")]
+    clock: Option<Timestamp>,
     #[command(flatten)]
     acme: acme::AcmeFlags,
     /// What to log [env: CHANCERY_LOG] [default: warn]
@@ -66,6 +70,7 @@ pub(crate) fn run(flags: &DevFlags, output: &Output) -> Result<ExitCode> {
     let mut config = Config::read(&state.configuration(flags.host, flags.port)?)
         .map_err(|error| Failure::local("the development configuration cannot be used").because(error))?;
     config.settings.acme = flags.acme.knobs();
+    config.settings.fixed_clock = flags.clock;
     let runtime = super::runtime()?;
     let appliance = runtime.block_on(Appliance::start(config)).map_err(server::refused)?;
     let place = prepare(&appliance, flags, &state)?;
