@@ -108,7 +108,7 @@ def main():
         report("1", chancery, state, options)
         filled = subprocess.run(
             [fill, state / "chancery.db", str(options.certificates), str(options.revoked)],
-            check=True, capture_output=True, text=True,
+            check=True, stdout=subprocess.PIPE, text=True,
         )
         report(f"{options.certificates:,}, {options.revoked:,} of them revoked", chancery, state, options)
         print(f"\n{filled.stdout.strip()}")

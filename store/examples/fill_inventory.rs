@@ -1,15 +1,17 @@
 //! Fills the inventory of a server that is not running with certificates as issuing leaves them behind, without the
 //! signatures: `fill_inventory DATABASE CERTIFICATES REVOKED`. The newest certificate there is the pattern.
 //!
-//! `scripts/startup.py` runs it.
+//! The database is written as it is, because the store itself takes no changes while it is sealed. `scripts/startup.py`
+//! runs it.
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a measuring tool")]
 
-use chancery_store::{CertificateChange, CertificateIntent, Changes, Revocation, Store};
-use jiff::{SignedDuration, Timestamp};
-use rusqlite::Connection;
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use jiff::Timestamp;
+use rusqlite::{Connection, Transaction, params};
+use std::time::Instant;
 
-const PER_COMMIT: u64 = 1000;
+const PER_COMMIT: i64 = 1000;
+const SECOND: i64 = 1_000_000;
+const DAY: i64 = 86_400 * SECOND;
 
 /// What all of them have of the pattern.
 struct Pattern {
@@ -19,60 +21,62 @@ struct Pattern {
 }
 
 impl Pattern {
-    fn read(path: &PathBuf) -> Self {
-        let database = Connection::open(path).expect("the database opens");
+    fn read(database: &Connection) -> Self {
         let sql = "SELECT mount, issuer, der FROM certificates WHERE state = 1 ORDER BY id DESC LIMIT 1";
         let row = |row: &rusqlite::Row<'_>| Ok(Self { mount: row.get(0)?, issuer: row.get(1)?, der: row.get(2)? });
         database.query_row(sql, [], row).expect("a certificate")
     }
 
-    /// One a second until now; they end in ninety days and later.
-    fn certificate(&self, number: u64, of: u64, now: Timestamp) -> CertificateIntent {
-        let seconds = |seconds: u64| SignedDuration::from_secs(i64::try_from(seconds).expect("a short time"));
-        let made = now.checked_sub(seconds(of - number)).expect("a moment");
-        let mut serial = vec![0x10];
-        serial.extend_from_slice(&made.as_second().to_be_bytes()[3..]);
-        serial.extend_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
-        serial.extend_from_slice(&number.to_be_bytes()[2..]);
-        CertificateIntent {
-            mount: self.mount.clone(),
+    /// A certificate made at `made`, in microseconds; it ends in ninety days or later.
+    fn insert(&self, database: &Transaction<'_>, number: i64, made: i64, revoked_in: Option<i64>) {
+        let name = format!("host-{number}.example.com");
+        let mixed = number.unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let serial = [&made.to_be_bytes()[..], &mixed.to_be_bytes(), &[0; 4]].concat();
+        let sql = "INSERT INTO certificates (mount, serial, issuer, role, requester, common_name, key_type, not_before,
+                not_after, created_at, shard, state, der, revoked_at, revocation_reason, revoked_sequence)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'ec-p256', ?7, ?8, ?7, 0, ?9, ?10, ?11, ?12, ?13)";
+        let values = params![
+            self.mount,
             serial,
-            issuer: self.issuer.clone(),
-            role: format!("role-{}", number % 10),
-            requester: format!("requester-{}", number % 50),
-            common_name: format!("host-{number}.example.com"),
-            names: vec![format!("host-{number}.example.com")],
-            key_type: "ec-p256".to_owned(),
-            not_before: made,
-            not_after: now.checked_add(seconds(90 * 86_400 + number % 1_000_000)).expect("a moment"),
-            created_at: made,
-            shard: 0,
-        }
+            self.issuer,
+            format!("role-{}", number % 10),
+            format!("requester-{}", number % 50),
+            name,
+            made,
+            made + 90 * DAY + 1_000_000 * SECOND + number,
+            if revoked_in.is_some() { 2 } else { 1 },
+            self.der,
+            revoked_in.map(|_| made),
+            revoked_in.map(|_| 1),
+            revoked_in,
+        ];
+        database.prepare_cached(sql).expect("a statement").execute(values).expect("a row");
+        let sql = "INSERT INTO certificate_names (certificate, position, name) VALUES (?1, 0, ?2)";
+        let values = params![database.last_insert_rowid(), name];
+        database.prepare_cached(sql).expect("a statement").execute(values).expect("a row");
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() {
+fn main() {
     let mut arguments = std::env::args().skip(1);
-    let path = PathBuf::from(arguments.next().expect("which database"));
-    let mut number = || arguments.next().and_then(|text| text.parse::<u64>().ok()).expect("how many");
+    let path = arguments.next().expect("which database");
+    let mut number = || arguments.next().and_then(|text| text.parse::<i64>().ok()).expect("how many");
     let (certificates, revoked) = (number(), number());
-    let (pattern, began, now) = (Pattern::read(&path), Instant::now(), Timestamp::now());
-    let store = Store::sqlite(&path, Arc::new(Timestamp::now)).await.expect("nobody else has the database");
-    for first in (0..certificates).step_by(usize::try_from(PER_COMMIT).expect("a small number")) {
-        let mut changes = Changes::default();
+    let mut database = Connection::open(path).expect("the database opens");
+    database.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;").expect("pragmas");
+    let (pattern, began, now) = (Pattern::read(&database), Instant::now(), Timestamp::now().as_microsecond());
+    let mut first = 0;
+    while first < certificates {
+        let transaction = database.transaction().expect("a transaction");
+        let sql = "UPDATE change_sequence SET value = value + 1 RETURNING value";
+        let sequence: i64 = transaction.query_row(sql, [], |row| row.get(0)).expect("the number of this commit");
         for number in first..certificates.min(first + PER_COMMIT) {
-            let intent = pattern.certificate(number, certificates, now);
-            let (mount, serial, at) = (intent.mount.clone(), intent.serial.clone(), intent.created_at);
-            changes.certificate(CertificateChange::Intent(intent));
-            let (of, der) = (mount.clone(), pattern.der.clone());
-            changes.certificate(CertificateChange::Issued { mount: of, serial: serial.clone(), der });
-            if number < revoked {
-                let revocation = Revocation { at, reason: 1 };
-                changes.certificate(CertificateChange::Revoke { mount, serial, revocation });
-            }
+            // One a second, until now.
+            let made = now - (certificates - number) * SECOND;
+            pattern.insert(&transaction, number, made, (number < revoked).then_some(sequence));
         }
-        store.commit(changes).await.expect("a commit");
+        transaction.commit().expect("a commit");
+        first += PER_COMMIT;
     }
     println!("{certificates} certificates, {revoked} revoked, filled in {:.0} s", began.elapsed().as_secs_f64());
 }
