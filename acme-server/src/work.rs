@@ -205,6 +205,22 @@ impl AcmeServer {
         self.resume_by_name(&validation::key(which), mount).await;
     }
 
+    /// Goes on with an order's challenges that another server was looking into and does not any more.
+    pub(crate) async fn resume_challenges(self: &Arc<Self>, order: &Order, mount: MountTtl) -> Result<(), Problem> {
+        if order.status != OrderStatus::Pending || !self.records.store.is_shared() {
+            return Ok(());
+        }
+        let of_account = validation::of_account(&order.account);
+        let page = Page { after: Some(of_account.clone()), limit: Some(PAGE) };
+        for name in self.records.view.list(WORK, page).await? {
+            let Some(rest) = name.strip_prefix(&of_account) else { break };
+            if order.authorizations.iter().any(|id| rest.starts_with(id.as_str())) {
+                self.resume_by_name(&name, mount).await;
+            }
+        }
+        Ok(())
+    }
+
     async fn resume_by_name(self: &Arc<Self>, name: &str, mount: MountTtl) {
         if let Err(problem) = self.resume_errand(name, mount).await {
             tracing::warn!(errand = name, %problem, "an errand could not be resumed; it is looked at again");

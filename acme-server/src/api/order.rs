@@ -5,7 +5,7 @@ use crate::{
     exchange::{Answer, Exchange, Signed},
     problem::{Problem, ProblemType},
     records::Order,
-    server::AcmeServer,
+    server::{AcmeServer, mount_ttl},
     state::{OrderEvent, OrderStatus},
     storage::Stored,
 };
@@ -24,11 +24,13 @@ pub(crate) async fn order(server: Arc<AcmeServer>, exchange: Exchange) -> Result
         return cancel(&server, &exchange, &signed).await;
     }
     let order = find(&server, &exchange, &signed).await?;
-    let mut answer = Answer::json(200, &view(&exchange, &order.value));
+    let answer = Answer::json(200, &view(&exchange, &order.value));
+    let mount = mount_ttl(&exchange.call.mount);
     if order.value.status == OrderStatus::Processing {
-        server.resume_order(&order.value, crate::server::mount_ttl(&exchange.call.mount)).await;
-        answer = answer.again_after(LOOK_AGAIN_SECONDS);
+        server.resume_order(&order.value, mount).await;
+        return Ok(answer.again_after(LOOK_AGAIN_SECONDS));
     }
+    server.resume_challenges(&order.value, mount).await?;
     Ok(answer)
 }
 

@@ -24,7 +24,12 @@ const WAITS: [Duration; 4] =
 pub(super) type Which<'a> = (&'a str, &'a str, ChallengeType);
 
 pub(super) fn key((account, authorization, kind): Which<'_>) -> String {
-    format!("validate.{account}.{authorization}.{kind}")
+    format!("{}{authorization}.{kind}", of_account(account))
+}
+
+/// How the names of all errands of an account's challenges begin.
+pub(super) fn of_account(account: &str) -> String {
+    format!("validate.{account}.")
 }
 
 impl AcmeServer {
