@@ -150,6 +150,7 @@ impl AcmeServer {
             allow_private: self.knobs.allow_private,
             allowed_networks: settings.allowed_networks.iter().filter_map(|text| network(text)).collect(),
             caa_identities: settings.caa_identities.clone(),
+            permit_without_caa_answer: settings.permit_without_caa_answer,
             clock: Arc::clone(&self.clock),
             ..usual
         }

@@ -28,6 +28,10 @@ pub struct Settings {
     /// Ours: names by which CAA records may name this CA.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub caa_identities: Vec<String>,
+    /// Ours: whether a name is certified whose CAA records cannot be looked up: for networks whose own resolvers fail on names
+    /// that nobody outside knows.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub permit_without_caa_answer: bool,
     /// Ours: URL of the terms of service new accounts must agree to.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub terms_of_service: String,
@@ -70,6 +74,7 @@ impl Default for Settings {
             eab_policy: "not-required".to_owned(),
             allowed_networks: Vec::new(),
             caa_identities: Vec::new(),
+            permit_without_caa_answer: false,
             terms_of_service: String::new(),
             website: String::new(),
             authorization_lifetime: AUTHORIZATION_LIFETIME,

@@ -26,6 +26,7 @@ struct ConfigRequest {
     eab_policy: Option<Text>,
     allowed_networks: Option<CommaList>,
     caa_identities: Option<CommaList>,
+    permit_without_caa_answer: Option<Flag>,
     terms_of_service: Option<Text>,
     website: Option<Text>,
     authorization_lifetime: Option<DurationSeconds>,
@@ -66,6 +67,7 @@ fn apply(settings: &mut Settings, request: ConfigRequest) -> Result<(), Fault> {
     for (stated, flag) in [
         (request.enabled, &mut settings.enabled),
         (request.allow_role_ext_key_usage, &mut settings.allow_role_ext_key_usage),
+        (request.permit_without_caa_answer, &mut settings.permit_without_caa_answer),
     ] {
         if let Some(stated) = stated {
             *flag = stated.0;

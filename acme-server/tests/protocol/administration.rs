@@ -28,6 +28,20 @@ async fn acme_is_off_until_somebody_switches_it_on() {
 }
 
 #[tokio::test]
+async fn names_without_an_answer_about_caa_are_certified_only_where_an_operator_says_so() {
+    let web = Web::start().await;
+    let mount = Mount::new(&web).await;
+    let shown = mount.admin(Verb::Read, "config/acme", json!({})).await.unwrap();
+    assert_eq!(shown.get("permit_without_caa_answer"), None);
+    let permitted = json!({"caa_identities": "ca.test", "permit_without_caa_answer": "true"});
+    let shown = mount.admin(Verb::Write, "config/acme", permitted).await.unwrap();
+    assert_eq!(shown["permit_without_caa_answer"], true);
+    mount.admin(Verb::Write, "config/acme", json!({"permit_without_caa_answer": false})).await.unwrap();
+    let shown = mount.admin(Verb::Read, "config/acme", json!({})).await.unwrap();
+    assert_eq!((shown.get("permit_without_caa_answer"), &shown["caa_identities"]), (None, &json!(["ca.test"])));
+}
+
+#[tokio::test]
 async fn settings_that_cannot_be_obeyed_are_refused() {
     let web = Web::start().await;
     let mount = Mount::new(&web).await;
