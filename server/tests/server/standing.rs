@@ -154,6 +154,22 @@ async fn a_request_that_says_more_than_its_url_goes_the_whole_way() {
 }
 
 #[tokio::test]
+async fn a_url_in_a_long_spelling_is_answered_and_not_kept() {
+    let asking = Asking::new().await;
+    let first = asking.get().await;
+    let escaped = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+    let (place, request) = asking.url.rsplit_once('/').unwrap();
+    // Escapes, and padding that means nothing: together they are longer than what is kept.
+    let long = format!("{place}/{}{}", escaped(request), escaped("================"));
+    assert!(long.len() > 512, "{}", long.len());
+    for _ in 0..3 {
+        let answer = asking.running.stranger("GET", &long, "").await;
+        assert_eq!((answer.status, &answer.text), (200, &first.text));
+    }
+    assert_eq!(asking.counted().await.0, 0);
+}
+
+#[tokio::test]
 async fn what_was_signed_for_one_goes_to_nobody_else() {
     let asking = Asking::new().await;
     let root = asking.running.stranger("GET", "/v1/pki/ca/pem", "").await.text;
