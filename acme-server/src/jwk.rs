@@ -10,6 +10,7 @@ use der::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -22,11 +23,21 @@ const LONGEST_MEMBER: usize = 2736;
 pub const ALGORITHMS: [&str; 5] = ["ES256", "ES384", "ES512", "RS256", "EdDSA"];
 
 /// A public key that passed the checks of [`PublicKey`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Jwk {
     spki: Vec<u8>,
     members: Members,
+    /// Ready to verify: an account's key is used for each of its requests.
+    verifier: Arc<crypto::ParsedPublicKey>,
 }
+
+impl PartialEq for Jwk {
+    fn eq(&self, other: &Self) -> bool {
+        self.members == other.members
+    }
+}
+
+impl Eq for Jwk {}
 
 /// What the key consists of, in base64url; the members RFC 7638 §3.2 names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,10 +82,26 @@ impl Jwk {
         let members: Members = serde_json::from_value(value.clone()).map_err(|_| {
             ProblemType::BadPublicKey.because("\"jwk\" is not a key of type EC, RSA or OKP with all its members")
         })?;
-        let spki = members.to_spki()?;
-        PublicKey::parse(&spki)
+        PublicKey::parse(&members.to_spki()?)
             .map_err(|error| ProblemType::BadPublicKey.because(format!("the account's key is refused: {error}")))?;
-        Ok(Self { spki, members })
+        Self::of(members)
+    }
+
+    /// The key of these members, whose form alone is looked at.
+    fn of(members: Members) -> Result<Self, Problem> {
+        let algorithm: &'static dyn crypto::VerificationAlgorithm = match members.algorithm() {
+            "ES256" => &crypto::ECDSA_P256_SHA256_FIXED,
+            "ES384" => &crypto::ECDSA_P384_SHA384_FIXED,
+            "ES512" => &crypto::ECDSA_P521_SHA512_FIXED,
+            "RS256" => &crypto::RSA_PKCS1_2048_8192_SHA256,
+            _ => &crypto::ED25519,
+        };
+        let spki = members.to_spki()?;
+        let unusable = || refuse("it is no key");
+        let read = Spki::from_der(&spki).map_err(|_| unusable())?;
+        let bits = read.key.as_bytes().ok_or_else(unusable)?;
+        let verifier = crypto::ParsedPublicKey::new(algorithm, bits).map_err(|_| unusable())?;
+        Ok(Self { verifier: Arc::new(verifier), spki, members })
     }
 
     /// The key as it is stored and hashed: only the members that matter, in lexicographic order.
@@ -108,28 +135,13 @@ impl Jwk {
     /// The one algorithm this key signs with (RFC 7518 §3.1, RFC 8037 §3.1).
     #[must_use]
     pub fn algorithm(&self) -> &'static str {
-        match &self.members {
-            Members::Ec { crv, .. } if crv == "P-256" => "ES256",
-            Members::Ec { crv, .. } if crv == "P-384" => "ES384",
-            Members::Ec { .. } => "ES512",
-            Members::Rsa { .. } => "RS256",
-            Members::Okp { .. } => "EdDSA",
-        }
+        self.members.algorithm()
     }
 
     /// Whether the key made this signature over the text.
     #[must_use]
     pub fn verifies(&self, text: &[u8], signature: &[u8]) -> bool {
-        let algorithm: &dyn crypto::VerificationAlgorithm = match self.algorithm() {
-            "ES256" => &crypto::ECDSA_P256_SHA256_FIXED,
-            "ES384" => &crypto::ECDSA_P384_SHA384_FIXED,
-            "ES512" => &crypto::ECDSA_P521_SHA512_FIXED,
-            "RS256" => &crypto::RSA_PKCS1_2048_8192_SHA256,
-            _ => &crypto::ED25519,
-        };
-        let Ok(spki) = Spki::from_der(&self.spki) else { return false };
-        let Some(key) = spki.key.as_bytes() else { return false };
-        crypto::UnparsedPublicKey::new(algorithm, key).verify(text, signature).is_ok()
+        self.verifier.verify_sig(text, signature).is_ok()
     }
 }
 
@@ -143,12 +155,21 @@ impl<'de> Deserialize<'de> for Jwk {
     /// What is stored passed the checks when it came; only its form is read again, since the arithmetic costs more than the
     /// signature.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let members = Members::deserialize(deserializer)?;
-        Ok(Self { spki: members.to_spki().map_err(serde::de::Error::custom)?, members })
+        Self::of(Members::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
 
 impl Members {
+    fn algorithm(&self) -> &'static str {
+        match self {
+            Self::Ec { crv, .. } if crv == "P-256" => "ES256",
+            Self::Ec { crv, .. } if crv == "P-384" => "ES384",
+            Self::Ec { .. } => "ES512",
+            Self::Rsa { .. } => "RS256",
+            Self::Okp { .. } => "EdDSA",
+        }
+    }
+
     fn to_spki(&self) -> Result<Vec<u8>, Problem> {
         let encoded = match self {
             Self::Ec { crv, x, y } => {
