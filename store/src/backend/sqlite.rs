@@ -1,10 +1,11 @@
 //! The embedded database: SQLite in WAL mode with `synchronous=FULL`.
 //!
 //! One thread writes and commits many callers' change sets with one fsync (`writer.rs`); a few read-only connections read
-//! beside it on the blocking pool (`readers.rs`). Nothing is memory-mapped: a failing disk must answer an error, not a
+//! beside it on the blocking pool (`readers.rs`); entries read or written lately are at hand (`cache.rs`). Nothing is memory-mapped: a failing disk must answer an error, not a
 //! signal.
 
 mod apply;
+mod cache;
 mod certificates;
 mod entries;
 mod files;
@@ -22,9 +23,10 @@ use crate::{
     view::Page,
 };
 use async_trait::async_trait;
+use cache::EntryCache;
 use readers::Readers;
 use rusqlite::{Connection, OpenFlags};
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 use writer::Writer;
 
 /// Releases before this one can, in rare races, overwrite a WAL that was just restarted.
@@ -34,6 +36,7 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 pub struct Sqlite {
     readers: Readers,
     writer: Writer,
+    entries: Arc<EntryCache>,
     leases: LocalLeases,
 }
 
@@ -59,8 +62,9 @@ impl Sqlite {
         prepare_writer(&connection)?;
         schema::migrate(&mut connection)?;
         let readers = Readers::open(&files.database)?;
-        let writer = Writer::start(connection, files)?;
-        Ok(Self { readers, writer, leases: LocalLeases::default() })
+        let entries = Arc::new(EntryCache::default());
+        let writer = Writer::start(connection, files, Arc::clone(&entries))?;
+        Ok(Self { readers, writer, entries, leases: LocalLeases::default() })
     }
 }
 
@@ -135,7 +139,16 @@ impl Backend for Sqlite {
     }
 
     async fn read(&self, path: String) -> Result<Option<StoredEntry>, StoreError> {
-        self.readers.run(move |connection| entries::read(connection, &path)).await
+        let missing = match self.entries.find(&path) {
+            Ok(entry) => return Ok(Some(entry)),
+            Err(missing) => missing,
+        };
+        let read = move |connection: &Connection| Ok((entries::read(connection, &path)?, path));
+        let (found, path) = self.readers.run(read).await?;
+        if let Some(entry) = &found {
+            self.entries.bring(&missing, path, entry);
+        }
+        Ok(found)
     }
 
     async fn read_record(&self, name: &'static str) -> Result<Option<StoredRecord>, StoreError> {

@@ -6,14 +6,17 @@
 //! accepted until a restart: after a failed fsync the kernel may have dropped what it could not write and report the next
 //! fsync as a success.
 
-use super::{apply, failed, files::Files, signed, unsigned};
+use super::{apply, cache::EntryCache, failed, files::Files, signed, unsigned};
 use crate::{
     StoreError,
     backend::{Batch, Operation, Sequence},
 };
 use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode};
-use std::thread::{self, JoinHandle};
+use std::{
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
 use tokio::sync::{mpsc, oneshot};
 
 /// Change sets that may wait; behind that callers wait to get into the queue.
@@ -40,11 +43,11 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread; it owns the connection and the lock on the files until it ends.
-    pub(super) fn start(connection: Connection, files: Files) -> Result<Self, StoreError> {
+    pub(super) fn start(connection: Connection, files: Files, entries: Arc<EntryCache>) -> Result<Self, StoreError> {
         let (queue, requests) = mpsc::channel(QUEUE);
         let run = move || {
             let files = files;
-            Loop { connection, pages: 0, broken: None }.run(requests);
+            Loop::new(connection, entries).run(requests);
             drop(files);
         };
         let thread = thread::Builder::new().name("store-writer".to_owned()).spawn(run);
@@ -72,6 +75,8 @@ impl Writer {
 
 struct Loop {
     connection: Connection,
+    /// Told of every commit before whoever asked for it is.
+    entries: Arc<EntryCache>,
     /// Pages written since the last checkpoint, roughly.
     pages: usize,
     /// Why nothing is accepted any more.
@@ -79,6 +84,10 @@ struct Loop {
 }
 
 impl Loop {
+    fn new(connection: Connection, entries: Arc<EntryCache>) -> Self {
+        Self { connection, entries, pages: 0, broken: None }
+    }
+
     fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         while let Some(first) = requests.blocking_recv() {
             let mut batches = vec![first.batch];
@@ -104,8 +113,12 @@ impl Loop {
             return batches.iter().map(|_| Err(StoreError::backend("commit", reason))).collect();
         }
         match self.commit_group(batches) {
-            Ok(answers) => answers,
+            Ok(answers) => {
+                self.tell(batches, &answers);
+                answers
+            }
             Err(error) => {
+                self.entries.forget();
                 self.roll_back();
                 let text = error.to_string();
                 tracing::error!(error = %text, "a commit failed; nothing of it was acknowledged");
@@ -113,6 +126,12 @@ impl Loop {
                 batches.iter().map(|_| Err(StoreError::backend("commit", &text))).collect()
             }
         }
+    }
+
+    fn tell(&self, batches: &[Batch], answers: &[Answer]) {
+        let committed = batches.iter().zip(answers);
+        let committed = committed.filter_map(|(batch, answer)| Some((batch, answer.as_ref().ok()?.0)));
+        self.entries.committed(committed);
     }
 
     fn commit_group(&mut self, batches: &[Batch]) -> rusqlite::Result<Vec<Answer>> {
@@ -267,7 +286,7 @@ fn pages_of(batch: &Batch) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tests::migrated, Loop};
+    use super::{super::tests::migrated, Arc, Loop};
     use crate::{
         StoreError,
         backend::{Batch, Expectation, Operation, Sequence},
@@ -280,7 +299,7 @@ mod tests {
     }
 
     fn start(folder: &tempfile::TempDir) -> Loop {
-        Loop { connection: migrated(folder), pages: 0, broken: None }
+        Loop::new(migrated(folder), Arc::default())
     }
 
     fn paths(writer: &Loop) -> Vec<String> {
