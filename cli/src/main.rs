@@ -31,7 +31,8 @@ use std::{
 
 /// A request makes a few dozen small allocations on one thread and frees them on the same or another, which this
 /// allocator is made for; and it gives what a request of megabytes took back to the system at once, where others keep
-/// several times as much. Secrets are wiped before they are freed, whoever frees them.
+/// several times as much. SQLite, AWS-LC and PKCS#11 modules use it too: it stands in for the C library's. Secrets are
+/// wiped before they are freed, whoever frees them.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
